@@ -1,0 +1,58 @@
+# Everything a developer or a visitor runs. Needs make, a POSIX shell and Python 3.11 or newer.
+#   PYTHON=python3.12   the interpreter that makes .venv     ARGS="..."   passed to the command
+#   JOBS=4              test processes (0: in one process)
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench lock format clean
+
+PYTHON ?=
+ARGS ?=
+JOBS ?= 2
+export PYTHON
+
+bin := .venv/bin
+code := $(wildcard src tests benchmarks)
+lock_options := --quiet --universal --generate-hashes --python-version 3.11 --no-config \
+	--no-emit-index-url --no-emit-find-links --extra build
+
+help: ## Show this help
+	@echo "usage: make TARGET [PYTHON=python3.12] [ARGS=\"...\"] [JOBS=2]"
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1|\2/p' Makefile | \
+		while IFS='|' read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
+
+run: ## Serve the demo shop on 127.0.0.1:8000 (installs into .venv the first time)
+	@tools/venv.sh run
+	@exec $(bin)/storekeeper serve --demo $(ARGS)
+
+test: ## Run the tests (ARGS: pytest options)
+	@tools/venv.sh dev
+	$(bin)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+check: ## Lint, formatting, strict types, direction of imports
+	@tools/venv.sh dev
+	$(bin)/ruff check $(code)
+	$(bin)/ruff format --check $(code)
+	$(bin)/mypy $(code)
+	$(bin)/lint-imports
+
+bench: ## Run the benchmarks (ARGS: which, and their options)
+	@tools/venv.sh dev
+	$(bin)/python -m benchmarks $(ARGS)
+
+format: ## Format the code and apply the safe lint fixes
+	@tools/venv.sh dev
+	$(bin)/ruff check --fix $(code)
+	$(bin)/ruff format $(code)
+
+lock: ## Write both lock files anew (ARGS=--upgrade: take the latest releases)
+	@tools/venv.sh dev
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(bin)/uv pip compile $(lock_options) \
+		-o requirements.lock $(ARGS) pyproject.toml
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(bin)/uv pip compile $(lock_options) \
+		--extra dev -c requirements.lock -o requirements-dev.lock $(ARGS) pyproject.toml
+
+clean: ## Remove .venv, caches and builds (never the shop's data)
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

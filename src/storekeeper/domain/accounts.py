@@ -1,0 +1,157 @@
+"""Accounts, roles, sessions and keys: who somebody is and what they may do."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+from storekeeper.domain.types import AccountId, ShortText, Struct
+
+Role = Literal["customer", "staff", "admin"]
+AccountStatus = Literal["active", "deleted"]
+Scope = Literal[
+    "products:read",
+    "products:write",
+    "stock:read",
+    "stock:write",
+    "orders:read",
+    "orders:write",
+    "users:read",
+    "users:write",
+    "webhooks:write",
+    "reports:read",
+]
+SCOPES: tuple[Scope, ...] = Scope.__args__  # type: ignore[attr-defined]
+ROLE_SCOPES: dict[Role, frozenset[str]] = {
+    "customer": frozenset(),
+    "staff": frozenset(
+        {
+            "products:read",
+            "stock:read",
+            "stock:write",
+            "orders:read",
+            "orders:write",
+            "reports:read",
+        }
+    ),
+    "admin": frozenset(SCOPES),
+}
+Email = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=3,
+        max_length=254,
+        pattern=r"^[^\s@\x00-\x1f\x7f]+@[^\s@\x00-\x1f\x7f]+$",
+        examples=["ada@example.com"],
+    ),
+]
+Password = Annotated[str, msgspec.Meta(max_length=1_000)]
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """Somebody who can log in. A deleted account keeps its id (orders refer to it) and no more.
+
+    `epoch` is in every access token: raising it ends all of them at once.
+    `password_hash` is empty for an account that has to set a password by link first.
+    """
+
+    id: AccountId
+    version: int
+    email: str
+    name: str
+    role: Role
+    created_at: datetime
+    updated_at: datetime
+    password_hash: str = ""
+    epoch: int = 1
+    status: AccountStatus = "active"
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """A family of refresh tokens: one log-in on one device.
+
+    Only the newest token (`token_hash`) is good; any older one seen again ends the family.
+    """
+
+    id: str
+    version: int
+    account_id: AccountId
+    token_hash: str
+    created_at: datetime
+    used_at: datetime
+    expires_at: datetime
+    client: str = ""
+
+
+class ApiKey(Struct, frozen=True, kw_only=True):
+    """A key of an integration; only its hash is kept. `scopes` bound what it may do."""
+
+    id: str
+    version: int
+    account_id: AccountId
+    name: ShortText
+    key_hash: str
+    scopes: tuple[Scope, ...]
+    created_at: datetime
+    expires_at: datetime | None = None
+
+
+class ResetLink(Struct, frozen=True, kw_only=True):
+    """A single-use link to set a new password; `id` is the hash of its secret."""
+
+    id: str
+    version: int
+    account_id: AccountId
+    expires_at: datetime
+
+
+class Attempts(Struct, frozen=True, kw_only=True):
+    """Failed log-ins of one address or client; the next try is taken at `next_at`."""
+
+    id: str
+    version: int
+    failures: int
+    next_at: datetime
+    expires_at: datetime
+
+
+class Principal(Struct, frozen=True, kw_only=True):
+    """Who makes a request: an account through a session, an API key, or nobody.
+
+    `scopes` is what the role allows, cut down to the key's own.
+    """
+
+    account_id: AccountId | None
+    role: Role | Literal["guest", "system"]
+    scopes: frozenset[str] = frozenset()
+    session_id: str | None = None
+    api_key_id: str | None = None
+
+    @property
+    def name(self) -> str:
+        """How ledger, timelines and logs name this principal; holds no personal data."""
+        return f"{self.role}:{self.account_id}" if self.account_id else self.role
+
+    def may(self, scope: str) -> bool:
+        return scope in self.scopes
+
+
+GUEST = Principal(account_id=None, role="guest")
+SYSTEM = Principal(account_id=None, role="system", scopes=frozenset(SCOPES))
+
+FREE_ATTEMPTS = 5
+LONGEST_DELAY_S = 900
+
+
+def delay_after(failures: int) -> int:
+    """Seconds until the next try after so many failures in a row: none, then doubling."""
+    if failures < FREE_ATTEMPTS:
+        return 0
+    return int(min(LONGEST_DELAY_S, 2 ** min(failures - FREE_ATTEMPTS, 20)))
+
+
+def normal_email(email: str) -> str:
+    """The form under which an address is unique."""
+    return email.strip().casefold()

@@ -1,0 +1,310 @@
+"""Placing an order, and the transitions that end or confirm it before anything is shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+
+from storekeeper.domain import events
+from storekeeper.domain.catalog import Product
+from storekeeper.domain.changes import ChangeSet, Check, Put
+from storekeeper.domain.errors import Invalid, OrderExpired, OrderState, TotalChanged
+from storekeeper.domain.events import Event
+from storekeeper.domain.money import Money
+from storekeeper.domain.orders import (
+    Address,
+    Allocation,
+    Order,
+    OrderLine,
+    OrderState as State,
+    Transition,
+    claims_on_stock,
+    state_of,
+)
+from storekeeper.domain.stock import Movement, Reason
+from storekeeper.domain.types import MAX_AMOUNT, AccountId, LocationId, OrderId, ProductId, Struct
+
+NewId = Callable[[], str]
+Allocations = Mapping[int, tuple[Allocation, ...]]
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """What a transition needs from outside: the time, who does it, and fresh ids."""
+
+    now: datetime
+    by: str
+    new_id: NewId
+
+
+class WantedLine(Struct, frozen=True, kw_only=True):
+    """A line as it was asked for. `unit_price` is set only where staff agreed on a price."""
+
+    product: Product
+    quantity: int
+    unit_price: Money | None = None
+
+
+class Placing(Struct, frozen=True, kw_only=True):
+    """Everything that placing an order needs to know."""
+
+    id: OrderId
+    number: str
+    lines: Sequence[WantedLine]
+    expires_at: datetime
+    confirm: bool = False
+    customer_id: AccountId | None = None
+    email: str = ""
+    shipping_address: Address | None = None
+    note: str = ""
+    expected_total: Money | None = None
+    fingerprint: str = ""
+
+
+def place(
+    placing: Placing, allocate: Callable[[Sequence[WantedLine]], Allocations], step: Step
+) -> tuple[Order, ChangeSet]:
+    """The order and the change set that reserves its stock (or takes it, with `confirm`).
+
+    Raises `Invalid` for lines of two currencies or a total past what money can hold,
+    `TotalChanged` when the expected total isn't the one now.
+    """
+    currency = _one_currency(placing.lines)
+    allocations = allocate(placing.lines)
+    lines = tuple(
+        _line(number, wanted, allocations.get(number, ()))
+        for number, wanted in enumerate(placing.lines, start=1)
+    )
+    total = Money(
+        amount=sum(line.unit_price.amount * line.quantity for line in lines), currency=currency
+    )
+    if total.amount > MAX_AMOUNT * 1_000:
+        raise Invalid("the order's total is larger than the shop can book", field="lines")
+    if placing.expected_total is not None and placing.expected_total != total:
+        raise TotalChanged(
+            f"the total is {total}, not {placing.expected_total}; show it and ask again",
+            field="expected_total",
+            total=total,
+        )
+    placed = Transition(at=step.now, kind="placed", by=step.by)
+    order = Order(
+        id=placing.id,
+        version=1,
+        number=placing.number,
+        state="confirmed" if placing.confirm else "pending",
+        currency=currency,
+        lines=lines,
+        total=total,
+        placed_at=step.now,
+        updated_at=step.now,
+        expires_at=None if placing.confirm else placing.expires_at,
+        customer_id=placing.customer_id,
+        email=placing.email,
+        shipping_address=placing.shipping_address,
+        note=placing.note,
+        fingerprint=placing.fingerprint,
+        confirmed_at=step.now if placing.confirm else None,
+        timeline=(placed, Transition(at=step.now, kind="confirmed", by=step.by))
+        if placing.confirm
+        else (placed,),
+    )
+    told = (
+        (events.ORDER_PLACED, events.ORDER_CONFIRMED) if placing.confirm else (events.ORDER_PLACED,)
+    )
+    checks = {wanted.product.id: wanted.product.version for wanted in placing.lines}
+    change = ChangeSet(
+        puts=(Put(order),),
+        checks=tuple(Check("Product", id, version) for id, version in checks.items()),
+        movements=tuple(
+            movements(order, step, reason="sold", on_hand=-1)
+            if placing.confirm
+            else movements(order, step, reason="reserved", reserved=1)
+        ),
+        events=tuple(event(order, kind, step) for kind in told),
+    )
+    return order, change
+
+
+def confirm(order: Order, step: Step) -> tuple[Order, ChangeSet]:
+    """Takes the reserved units off hand.
+
+    Raises `OrderExpired` when the reservation's time is over, `OrderState` otherwise.
+    """
+    if order.state == "expired" or (
+        order.state == "pending" and order.expires_at is not None and order.expires_at <= step.now
+    ):
+        raise OrderExpired("the reservation ran out; place the order again", state="expired")
+    require_state(order, "confirmed", "pending")
+    confirmed = moved(
+        order, step, "confirmed", state="confirmed", confirmed_at=step.now, expires_at=None
+    )
+    return confirmed, ChangeSet(
+        puts=(Put(confirmed),),
+        movements=tuple(movements(order, step, reason="sold", on_hand=-1, reserved=-1)),
+        events=(event(confirmed, events.ORDER_CONFIRMED, step),),
+    )
+
+
+def cancel(order: Order, step: Step, reason: str = "") -> tuple[Order, ChangeSet]:
+    """Gives the stock back. Units shipped already stay shipped; the rest is cancelled."""
+    require_state(order, "cancelled", "pending", "confirmed", "partially_shipped")
+    lines = tuple(
+        replace_line(line, cancelled=line.quantity - line.fulfilled) for line in order.lines
+    )
+    cancelled = moved(order, step, "cancelled", reason, lines=lines, expires_at=None)
+    cancelled = moved_to(cancelled, state_of(cancelled))
+    if order.state == "pending":
+        back = movements(order, step, reason="released", reserved=-1)
+    else:
+        back = _restock(order, step)
+    return cancelled, ChangeSet(
+        puts=(Put(cancelled),),
+        movements=tuple(back),
+        events=(event(cancelled, events.ORDER_CANCELLED, step),),
+    )
+
+
+def expire(order: Order, step: Step) -> tuple[Order, ChangeSet]:
+    """Releases what a pending order reserved. Raises `OrderState` before its time is over."""
+    require_state(order, "expired", "pending")
+    if order.expires_at is None or order.expires_at > step.now:
+        raise OrderState("the reservation still holds", state=order.state)
+    expired = moved(order, step, "expired", state="expired", expires_at=None)
+    return expired, ChangeSet(
+        puts=(Put(expired),),
+        movements=tuple(movements(order, step, reason="released", reserved=-1)),
+        events=(event(expired, events.ORDER_EXPIRED, step),),
+    )
+
+
+def require_state(order: Order, verb: str, *states: str) -> None:
+    """Raises `OrderState` unless the order is in one of `states`."""
+    if order.state not in states:
+        raise OrderState(
+            f"an order that is {order.state} can't be {verb}; it has to be {' or '.join(states)}",
+            state=order.state,
+        )
+
+
+def moved(order: Order, step: Step, kind: str, detail: str = "", **changes: object) -> Order:
+    """The next version of the order, with the transition on its timeline."""
+    fields = {name: getattr(order, name) for name in Order.__struct_fields__}
+    fields.update(changes)
+    fields["version"] = order.version + 1
+    fields["updated_at"] = step.now
+    fields["timeline"] = (
+        *order.timeline,
+        Transition(at=step.now, kind=kind, by=step.by, detail=detail),
+    )
+    return Order(**fields)
+
+
+def moved_to(order: Order, state: State) -> Order:
+    """The same version of the order in another state."""
+    return Order(
+        **{name: getattr(order, name) for name in Order.__struct_fields__ if name != "state"},
+        state=state,
+    )
+
+
+def replace_line(line: OrderLine, **changes: object) -> OrderLine:
+    fields = {name: getattr(line, name) for name in OrderLine.__struct_fields__}
+    fields.update(changes)
+    return OrderLine(**fields)
+
+
+def movements(
+    order: Order, step: Step, *, reason: Reason, on_hand: int = 0, reserved: int = 0
+) -> Iterator[Movement]:
+    """One movement per product and location; `on_hand` and `reserved` are signs (-1, 0, 1)."""
+    for (product_id, location_id), quantity in claims_on_stock(order).items():
+        yield Movement(
+            id=step.new_id(),
+            product_id=product_id,
+            location_id=location_id,
+            on_hand=on_hand * quantity,
+            reserved=reserved * quantity,
+            reason=reason,
+            at=step.now,
+            by=step.by,
+            reference=order.reference,
+        )
+
+
+def event(order: Order, kind: str, step: Step, **more: object) -> Event:
+    """What the outside is told of the order; no address and no e-mail."""
+    return Event(
+        id=step.new_id(),
+        kind=kind,
+        subject=order.reference,
+        at=step.now,
+        data={
+            "order_id": order.id,
+            "number": order.number,
+            "state": order.state,
+            "total": {"amount": order.total.amount, "currency": order.currency},
+            "customer_id": order.customer_id,
+            **more,
+        },
+    )
+
+
+def _restock(order: Order, step: Step) -> Iterator[Movement]:
+    """Puts unshipped units of a confirmed order back where they were taken from.
+
+    Shipped units are counted off a line's allocations in their order.
+    """
+    back: dict[tuple[ProductId, LocationId], int] = {}
+    for line in order.lines:
+        if not line.tracked:
+            continue
+        gone = line.fulfilled + line.cancelled
+        for allocation in line.allocations:
+            used = min(gone, allocation.quantity)
+            gone -= used
+            if allocation.quantity > used:
+                key = (line.product_id, allocation.location_id)
+                back[key] = back.get(key, 0) + allocation.quantity - used
+    for (product_id, location_id), quantity in back.items():
+        yield Movement(
+            id=step.new_id(),
+            product_id=product_id,
+            location_id=location_id,
+            on_hand=quantity,
+            reserved=0,
+            reason="restocked",
+            at=step.now,
+            by=step.by,
+            reference=order.reference,
+        )
+
+
+def _one_currency(lines: Sequence[WantedLine]) -> str:
+    if not lines:
+        raise Invalid("an order needs at least one line", field="lines")
+    currency = _price(lines[0]).currency
+    for number, line in enumerate(lines):
+        if _price(line).currency != currency:
+            raise Invalid(
+                f"{line.product.sku} is priced in {_price(line).currency}, the first line in "
+                f"{currency}; order them apart",
+                field=f"lines[{number}]",
+            )
+    return currency
+
+
+def _price(line: WantedLine) -> Money:
+    return line.product.price if line.unit_price is None else line.unit_price
+
+
+def _line(number: int, wanted: WantedLine, allocations: tuple[Allocation, ...]) -> OrderLine:
+    product = wanted.product
+    return OrderLine(
+        id=number,
+        product_id=product.id,
+        sku=product.sku,
+        name=product.name,
+        unit_price=_price(wanted),
+        quantity=wanted.quantity,
+        tracked=product.track_stock,
+        allocations=allocations if product.track_stock else (),
+    )

@@ -1,0 +1,43 @@
+"""Names for the plain values that the domain passes around, with their limits."""
+
+from __future__ import annotations
+
+from typing import Annotated, NewType
+
+import msgspec
+
+ProductId = NewType("ProductId", str)
+LocationId = NewType("LocationId", str)
+OrderId = NewType("OrderId", str)
+AccountId = NewType("AccountId", str)
+
+MAX_QUANTITY = 10_000_000
+MAX_AMOUNT = 1_000_000_000_000
+MAX_LINES = 5_000
+
+# No control characters, and no space at either end: such codes can't be told apart by eye.
+Sku = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$",
+        examples=["85123A"],
+    ),
+]
+Quantity = Annotated[int, msgspec.Meta(ge=1, le=MAX_QUANTITY, examples=[3])]
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_QUANTITY)]
+ShortText = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
+]
+LongText = Annotated[str, msgspec.Meta(max_length=20_000, pattern=r"^[^\x00]*$")]
+Note = Annotated[str, msgspec.Meta(max_length=2_000, pattern=r"^[^\x00]*$")]
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An immutable value. Strict: unknown fields are kept out at the edges, not here."""
+
+
+def fold_sku(sku: str) -> str:
+    """The form under which a SKU is unique: `85123a` and `85123A` are one."""
+    return sku.strip().casefold()

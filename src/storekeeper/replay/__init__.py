@@ -1,0 +1,1 @@
+"""Turns a shop's exported invoice lines into what happened in it; it never touches a store."""

@@ -1,0 +1,1 @@
+"""Keeping the shop: the port that services use, and one package per engine."""

@@ -1,0 +1,233 @@
+"""The store as services see it: commit change sets, answer a small number of named questions.
+
+Every method may be called from any task of the event loop. Errors: `commit` raises the
+`Refusal`s of `domain.changes`, `Overloaded` when too much waits, `StoreUnavailable` when nothing
+can be written; after any of these nothing of the change set was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from storekeeper.domain.catalog import Product
+from storekeeper.domain.changes import ChangeSet, Claim
+from storekeeper.domain.events import Event
+from storekeeper.domain.orders import Order, OrderState
+from storekeeper.domain.stock import Level, Movement, Reason, StockTotal
+from storekeeper.domain.types import AccountId, LocationId, OrderId, ProductId, Struct
+
+R = TypeVar("R")
+T = TypeVar("T")
+ProductSort = Literal["name", "-name", "price", "-price", "created", "-created", "relevance"]
+Topic = Literal["accounts", "catalog"]
+
+
+class Page(Struct, Generic[T], frozen=True, kw_only=True):
+    """Some items of a list in a stable order, and where the next ones start (None: no more)."""
+
+    items: tuple[T, ...]
+    next: str | None = None
+
+
+class ProductQuery(Struct, frozen=True, kw_only=True):
+    """Which products to list. `words` is full text over name, SKU, description, category, tags.
+
+    Prices in minor units, inclusive. `status` None lists all.
+    """
+
+    words: str = ""
+    category: str | None = None
+    tag: str | None = None
+    min_price: int | None = None
+    max_price: int | None = None
+    in_stock: bool | None = None
+    status: Literal["active", "archived"] | None = "active"
+    parent_id: str | None = None
+    sort: ProductSort = "name"
+    limit: int = 50
+    cursor: str | None = None
+
+
+class OrderQuery(Struct, frozen=True, kw_only=True):
+    """Which orders to list, newest first. Times: from inclusive, before exclusive."""
+
+    customer_id: AccountId | None = None
+    state: OrderState | None = None
+    placed_from: datetime | None = None
+    placed_before: datetime | None = None
+    sku: str | None = None
+    number: str | None = None
+    limit: int = 50
+    cursor: str | None = None
+
+
+class MovementQuery(Struct, frozen=True, kw_only=True):
+    """Which ledger lines to list, newest first."""
+
+    product_id: ProductId | None = None
+    location_id: LocationId | None = None
+    reason: Reason | None = None
+    reference: str | None = None
+    at_from: datetime | None = None
+    at_before: datetime | None = None
+    limit: int = 50
+    cursor: str | None = None
+
+
+class Listed(Struct, frozen=True, kw_only=True):
+    """A product and its units over all locations."""
+
+    product: Product
+    stock: StockTotal
+
+
+class StoredEvent(Struct, frozen=True, kw_only=True):
+    """An event and its place in the order of commits."""
+
+    seq: int
+    event: Event
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """The shop in figures. Money in minor units by currency; sales leave out cancelled orders.
+
+    `sold_units` and `revenue` count what was confirmed and not cancelled; returns are apart.
+    """
+
+    products: int
+    accounts: int
+    orders: dict[str, int]
+    sold_orders: int
+    sold_units: int
+    revenue: dict[str, int]
+    returns: int
+    returned_units: int
+    returned_value: dict[str, int]
+    units_on_hand: int
+    units_reserved: int
+    low_products: int
+    movements: int
+
+
+class Difference(Struct, frozen=True, kw_only=True):
+    """A level that isn't what the ledger or the open orders say it must be."""
+
+    product_id: ProductId
+    location_id: LocationId
+    what: Literal[
+        "on_hand", "reserved", "ledger_reserved", "total_on_hand", "total_reserved", "low"
+    ]
+    kept: int
+    recomputed: int
+
+
+class Store(Protocol):
+    """One shop's records. Obtained from the composition root, closed by it."""
+
+    async def commit(self, change: ChangeSet) -> None:
+        """Makes the whole change set durable, or raises and writes nothing of it."""
+
+    def stamp(self, topic: Topic, key: str) -> int:
+        """A number that changes whenever what a topic says of `key` may have changed, on any
+        node. Costs no I/O: a cache that remembers it knows whether it may trust itself."""
+
+    async def get(self, kind: type[R], id: str) -> R | None: ...
+
+    async def get_many(self, kind: type[R], ids: Sequence[str]) -> dict[str, R]: ...
+
+    async def find(
+        self, kind: type[R], index: str, value: str, *, limit: int = 100, cursor: str | None = None
+    ) -> Page[R]:
+        """Records of a kind whose indexed field has a value, in the order of their ids."""
+
+    async def list_all(
+        self, kind: type[R], *, limit: int = 100, cursor: str | None = None
+    ) -> Page[R]:
+        """All records of a kind that there are only some of (locations, endpoints, jobs)."""
+
+    async def claim(self, scope: str, value: str) -> Claim | None: ...
+
+    async def claims(self, scope: str, values: Sequence[str]) -> dict[str, Claim]: ...
+
+    async def products(self, query: ProductQuery) -> Page[Listed]: ...
+
+    async def listed(self, ids: Sequence[ProductId]) -> dict[ProductId, Listed]:
+        """Products with their stock, by id, consistent with each other."""
+
+    async def products_by_sku(self, skus: Sequence[str]) -> dict[str, Product]:
+        """By folded SKU."""
+
+    async def levels(self, product_ids: Sequence[ProductId]) -> list[Level]: ...
+
+    async def low_stock(self, *, limit: int = 100, cursor: str | None = None) -> Page[Listed]: ...
+
+    async def movements(self, query: MovementQuery) -> Page[Movement]: ...
+
+    async def orders(self, query: OrderQuery) -> Page[Order]: ...
+
+    async def expired_orders(self, now: datetime, limit: int) -> list[Order]:
+        """Pending orders whose reservation ended before `now`, oldest first."""
+
+    async def events_after(self, seq: int, limit: int) -> list[StoredEvent]: ...
+
+    async def last_event_seq(self) -> int: ...
+
+    async def event_at(self, seq: int) -> StoredEvent | None: ...
+
+    async def due_deliveries(self, sink: str, now: datetime, limit: int) -> list[Any]:
+        """Failing `Delivery`s of a sink whose next try is due, in the order of their events."""
+
+    async def blocked_subjects(self, sink: str, subjects: Sequence[str]) -> set[str]:
+        """Those subjects that have a failing delivery in the sink, so that later events wait."""
+
+    async def purge(self, now: datetime, limit: int) -> int:
+        """Removes what has expired (sessions, links, attempts); answers how many."""
+
+    async def customer_count(self) -> int: ...
+
+    async def admins(self) -> list[Any]:
+        """The active `Account`s with the admin role."""
+
+    async def low_count(self) -> int: ...
+
+    async def summary(self) -> Summary: ...
+
+    async def verify(self) -> list[Difference]:
+        """Recomputes every level from the ledger and from the open orders."""
+
+    def scan(self, kind: type[R], *, batch: int = 500) -> AsyncIterator[Sequence[R]]:
+        """Every record of a kind, for export, copy and verify; never on a request's path."""
+
+    def scan_movements(self, *, batch: int = 500) -> AsyncIterator[Sequence[Movement]]: ...
+
+    async def check_writable(self) -> None:
+        """Raises `StoreUnavailable` unless a write would succeed now."""
+
+    def queue_depth(self) -> int: ...
+
+    async def close(self) -> None:
+        """Finishes what waits, then lets go of everything."""
+
+
+def unique(values: Iterable[R]) -> list[R]:
+    """Each value once, in the order of first sight."""
+    return list(dict.fromkeys(values))
+
+
+__all__ = [
+    "Difference",
+    "Listed",
+    "MovementQuery",
+    "OrderId",
+    "OrderQuery",
+    "Page",
+    "ProductQuery",
+    "ProductSort",
+    "Store",
+    "StoredEvent",
+    "Summary",
+    "Topic",
+    "unique",
+]

@@ -1,0 +1,66 @@
+"""Opening the file: settings of every connection, and clear words for what can go wrong."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+
+from storekeeper.domain.errors import ShopError, StoreUnavailable
+
+BUSY_MS = 5_000
+
+
+def connect(path: Path, *, read_only: bool = False, cache_mib: int = 16) -> apsw.Connection:
+    """A connection with the settings that our promises rest on.
+
+    WAL lets readers go on beside the writer; synchronous=FULL makes a commit survive power loss.
+    """
+    flags = apsw.SQLITE_OPEN_READWRITE | (0 if read_only else apsw.SQLITE_OPEN_CREATE)
+    with told_clearly(path):
+        connection = apsw.Connection(str(path), flags=flags, statementcachesize=256)
+        connection.set_busy_timeout(BUSY_MS)
+        connection.pragma("journal_mode", "wal")
+        connection.pragma("synchronous", "full")
+        connection.pragma("fullfsync", True)
+        connection.pragma("foreign_keys", True)
+        connection.pragma("cache_size", -cache_mib * 1024)
+        connection.pragma("temp_store", "memory")
+        if read_only:
+            connection.pragma("query_only", True)
+    return connection
+
+
+@contextlib.contextmanager
+def told_clearly(path: Path | str) -> Iterator[None]:
+    """Turns SQLite's failures into `StoreUnavailable` that says what to do."""
+    try:
+        yield
+    except ShopError:
+        raise
+    except apsw.Error as error:
+        raise explain(error, path) from error
+
+
+def explain(error: Exception, path: Path | str) -> StoreUnavailable:
+    """What an operator should know about a failure of SQLite."""
+    if isinstance(error, apsw.FullError):
+        text = f"the disk that holds {path} is full; make room, nothing was lost"
+    elif isinstance(error, (apsw.BusyError, apsw.LockedError)):
+        text = f"{path} is locked by another process; end that one or wait"
+    elif isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
+        text = (
+            f"{path} is damaged or no database ({error}); keep a copy of it and "
+            "run `storekeeper restore BACKUP`"
+        )
+    elif isinstance(error, apsw.ReadOnlyError):
+        text = f"{path} can't be written; check the permissions of the file and its folder"
+    elif isinstance(error, apsw.CantOpenError):
+        text = f"{path} can't be opened; check that the folder exists and may be written"
+    elif isinstance(error, apsw.IOError):
+        text = f"reading or writing {path} failed ({error}); check the disk"
+    else:
+        text = f"SQLite failed on {path}: {type(error).__name__}: {error}"
+    return StoreUnavailable(text)

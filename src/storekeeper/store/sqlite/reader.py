@@ -1,0 +1,345 @@
+"""Questions asked of one read-only connection; every one is a look-up by key or index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from storekeeper.domain.accounts import Account
+from storekeeper.domain.catalog import Product
+from storekeeper.domain.changes import Claim
+from storekeeper.domain.events import Event
+from storekeeper.domain.orders import Order
+from storekeeper.domain.stock import Level, Movement, StockTotal
+from storekeeper.domain.types import ProductId
+from storekeeper.domain.work import Delivery
+from storekeeper.store.port import Listed, MovementQuery, OrderQuery, Page, StoredEvent
+from storekeeper.store.sqlite import cursor, kinds
+from storekeeper.store.sqlite.connect import connect
+
+_LISTED = """
+SELECT p.doc, t.product_pk, t.on_hand, t.reserved, t.threshold, t.is_low, t.backorder
+  FROM product p JOIN total t ON t.product_pk = p.pk
+"""
+_MOVEMENT = """
+SELECT m.seq, m.id, p.id, m.location_id, m.on_hand, m.reserved, m.reason, m.at, m.by,
+       m.reference, m.note
+  FROM movement m JOIN product p ON p.pk = m.product_pk
+"""
+_EVENT = "SELECT seq, id, kind, subject, at, data FROM event"
+
+
+class Reader:
+    """One connection for reading. Methods run on a reader thread, never on the event loop."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def open(self) -> None:
+        self.connection = connect(self._path, read_only=True)
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def rows(self, sql: str, bindings: Sequence[Any] = ()) -> list[Any]:
+        return self.connection.execute(sql, tuple(bindings)).fetchall()
+
+    def get_many(self, kind: type[Any], ids: Sequence[str]) -> dict[str, Any]:
+        wanted = msgspec.json.encode(ids).decode()
+        if kind is Product:
+            found = self.rows(
+                "SELECT p.id, p.doc FROM json_each(?) w CROSS JOIN product p ON p.id = w.value "
+                "WHERE p.version > 0",
+                (wanted,),
+            )
+        elif kind is Order:
+            found = self.rows(
+                "SELECT o.id, o.doc FROM json_each(?) w CROSS JOIN orders o ON o.id = w.value",
+                (wanted,),
+            )
+        else:
+            found = self.rows(
+                "SELECT r.id, r.doc FROM json_each(?2) w "
+                "CROSS JOIN record r ON r.kind = ?1 AND r.id = w.value",
+                (kind.__name__, wanted),
+            )
+        return {id: kinds.decode(kind, doc) for id, doc in found}
+
+    def find(
+        self, kind: type[Any], index: str, value: str, limit: int, after: str | None
+    ) -> Page[Any]:
+        start = cursor.decode(after, index, str)[0] if after else ""
+        found = self.rows(
+            "SELECT r.id, r.doc FROM record_index i JOIN record r ON r.kind = i.kind AND r.id = i.id"
+            " WHERE i.kind = ? AND i.field = ? AND i.value = ? AND i.id > ? ORDER BY i.id LIMIT ?",
+            (kind.__name__, index, value, start, limit + 1),
+        )
+        return _page(
+            found,
+            limit,
+            lambda row: kinds.decode(kind, row[1]),
+            lambda row: cursor.encode(index, row[0]),
+        )
+
+    def list_all(self, kind: type[Any], limit: int, after: str | None) -> Page[Any]:
+        start = cursor.decode(after, "id", str)[0] if after else ""
+        found = self.rows(
+            "SELECT id, doc FROM record WHERE kind = ? AND id > ? ORDER BY id LIMIT ?",
+            (kind.__name__, start, limit + 1),
+        )
+        return _page(
+            found,
+            limit,
+            lambda row: kinds.decode(kind, row[1]),
+            lambda row: cursor.encode("id", row[0]),
+        )
+
+    def claims(self, scope: str, values: Sequence[str]) -> dict[str, Claim]:
+        found = self.rows(
+            "SELECT c.scope, c.value, c.owner, c.note FROM json_each(?2) w "
+            "CROSS JOIN claim c ON c.scope = ?1 AND c.value = w.value",
+            (scope, msgspec.json.encode(values).decode()),
+        )
+        return {
+            row[1]: Claim(scope=row[0], value=row[1], owner=row[2], note=row[3]) for row in found
+        }
+
+    def products_by_sku(self, skus: Sequence[str]) -> dict[str, Product]:
+        found = self.rows(
+            "SELECT c.value, p.doc FROM json_each(?) w "
+            "CROSS JOIN claim c ON c.scope = 'sku' AND c.value = w.value "
+            "JOIN product p ON p.id = c.owner",
+            (msgspec.json.encode(skus).decode(),),
+        )
+        return {sku: kinds.decode(Product, doc) for sku, doc in found}
+
+    def listed(self, ids: Sequence[ProductId]) -> dict[ProductId, Listed]:
+        found = self.rows(
+            f"{_LISTED} WHERE p.version > 0 AND p.id IN (SELECT value FROM json_each(?))",
+            (msgspec.json.encode(ids).decode(),),
+        )
+        items = [listed_of(row) for row in found]
+        return {item.product.id: item for item in items}
+
+    def low_stock(self, limit: int, after: str | None) -> Page[Listed]:
+        start = cursor.decode(after, "low", int)[0] if after else 0
+        found = self.rows(
+            f"{_LISTED} WHERE t.is_low = 1 AND p.status = 'active' AND t.product_pk > ? "
+            "ORDER BY t.product_pk LIMIT ?",
+            (start, limit + 1),
+        )
+        return _page(found, limit, listed_of, lambda row: cursor.encode("low", row[1]))
+
+    def levels(self, product_ids: Sequence[ProductId]) -> list[Level]:
+        found = self.rows(
+            "SELECT p.id, s.location_id, s.on_hand, s.reserved FROM json_each(?) w "
+            "CROSS JOIN product p ON p.id = w.value JOIN stock s ON s.product_pk = p.pk",
+            (msgspec.json.encode(product_ids).decode(),),
+        )
+        return [
+            Level(product_id=row[0], location_id=row[1], on_hand=row[2], reserved=row[3])
+            for row in found
+        ]
+
+    def movements(self, query: MovementQuery) -> Page[Movement]:
+        where: list[str] = ["1"]
+        bindings: list[Any] = []
+
+        def also(condition: str, value: Any) -> None:
+            if value is not None:
+                where.append(condition)
+                bindings.append(value)
+
+        also("m.product_pk = (SELECT pk FROM product WHERE id = ?)", query.product_id)
+        also("m.location_id = ?", query.location_id)
+        also("m.reason = ?", query.reason)
+        # Said again in the terms of the partial index, so that it is used.
+        also("m.reference <> '' AND m.reference = ?", query.reference)
+        also("m.at >= ?", query.at_from and kinds.micros(query.at_from))
+        also("m.at < ?", query.at_before and kinds.micros(query.at_before))
+        if query.cursor:
+            also("m.seq < ?", cursor.decode(query.cursor, "movements", int)[0])
+        found = self.rows(
+            f"{_MOVEMENT} WHERE {' AND '.join(where)} ORDER BY m.seq DESC LIMIT ?",
+            (*bindings, query.limit + 1),
+        )
+        return _page(
+            found, query.limit, movement_of, lambda row: cursor.encode("movements", row[0])
+        )
+
+    def orders(self, query: OrderQuery) -> Page[Order]:
+        where: list[str] = ["1"]
+        bindings: list[Any] = []
+
+        def also(condition: str, *values: Any) -> None:
+            if None not in values:
+                where.append(condition)
+                bindings.extend(values)
+
+        source, key = "orders o", "o.placed_at"
+        if query.sku is not None:
+            source = (
+                "claim c JOIN product p ON p.id = c.owner JOIN order_product op "
+                "ON op.product_pk = p.pk JOIN orders o ON o.pk = op.order_pk"
+            )
+            key = "op.placed_at"
+            also("c.scope = 'sku' AND c.value = ?", query.sku)
+        also("o.customer_id = ?", query.customer_id)
+        also("o.state = ?", query.state)
+        also("o.number = ?", query.number)
+        also(f"{key} >= ?", query.placed_from and kinds.micros(query.placed_from))
+        also(f"{key} < ?", query.placed_before and kinds.micros(query.placed_before))
+        if query.cursor:
+            also(f"({key}, o.pk) < (?, ?)", *cursor.decode(query.cursor, "orders", int, int))
+        found = self.rows(
+            f"SELECT o.doc, {key}, o.pk FROM {source} WHERE {' AND '.join(where)} "
+            f"ORDER BY {key} DESC, o.pk DESC LIMIT ?",
+            (*bindings, query.limit + 1),
+        )
+        return _page(
+            found,
+            query.limit,
+            lambda row: kinds.decode(Order, row[0]),
+            lambda row: cursor.encode("orders", row[1], row[2]),
+        )
+
+    def expired_orders(self, now: datetime, limit: int) -> list[Order]:
+        found = self.rows(
+            "SELECT doc FROM orders WHERE expires_at IS NOT NULL AND expires_at <= ? "
+            "AND state = 'pending' ORDER BY expires_at LIMIT ?",
+            (kinds.micros(now), limit),
+        )
+        return [kinds.decode(Order, doc) for (doc,) in found]
+
+    def events_after(self, seq: int, limit: int) -> list[StoredEvent]:
+        found = self.rows(f"{_EVENT} WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
+        return [_event(row) for row in found]
+
+    def event_at(self, seq: int) -> StoredEvent | None:
+        found = self.rows(f"{_EVENT} WHERE seq = ?", (seq,))
+        return _event(found[0]) if found else None
+
+    def last_event_seq(self) -> int:
+        return int(self.rows("SELECT coalesce(max(seq), 0) FROM event")[0][0])
+
+    def due_deliveries(self, sink: str, now: datetime, limit: int) -> list[Delivery]:
+        found = self.rows(
+            "SELECT r.doc FROM record_index i JOIN record r ON r.kind = i.kind AND r.id = i.id "
+            "WHERE i.kind = 'Delivery' AND i.field = 'due' AND i.value >= ?1 AND i.value <= ?2 "
+            "ORDER BY r.doc ->> 'event_seq' LIMIT ?3",
+            (f"{sink}|", f"{sink}|{kinds.sortable(now)}", limit),
+        )
+        return [kinds.decode(Delivery, doc) for (doc,) in found]
+
+    def blocked_subjects(self, sink: str, subjects: Sequence[str]) -> set[str]:
+        wanted = msgspec.json.encode([f"{sink}|{subject}" for subject in subjects]).decode()
+        found = self.rows(
+            "SELECT DISTINCT i.value FROM json_each(?) w CROSS JOIN record_index i "
+            "ON i.kind = 'Delivery' AND i.field = 'blocked' AND i.value = w.value",
+            (wanted,),
+        )
+        return {value.removeprefix(f"{sink}|") for (value,) in found}
+
+    def expired_records(self, now: datetime, limit: int) -> list[tuple[str, str, int]]:
+        """Kind, id and version of records whose time is over."""
+        found: list[tuple[str, str, int]] = []
+        for kind in ("Session", "ResetLink", "Attempts"):
+            found += self.rows(
+                "SELECT r.kind, r.id, r.version FROM record_index i "
+                "JOIN record r ON r.kind = i.kind AND r.id = i.id "
+                "WHERE i.kind = ? AND i.field = 'expires' AND i.value <= ? LIMIT ?",
+                (kind, kinds.sortable(now), limit - len(found)),
+            )
+        return found
+
+    def admins(self) -> list[Account]:
+        return list(self.find(Account, "role", "active:admin", 1_000, None).items)
+
+    def customer_count(self) -> int:
+        return int(self.rows("SELECT count(*) FROM record WHERE kind = 'Account'")[0][0])
+
+    def low_count(self) -> int:
+        return int(
+            self.rows(
+                "SELECT count(*) FROM total t JOIN product p ON p.pk = t.product_pk "
+                "WHERE t.is_low = 1 AND p.status = 'active'"
+            )[0][0]
+        )
+
+    def docs_after(self, kind: type[Any], after: Any, limit: int) -> list[tuple[Any, str]]:
+        """Documents in the order of their keys, for scans."""
+        if kind is Product:
+            return self.rows(
+                "SELECT pk, doc FROM product WHERE version > 0 AND pk > ? ORDER BY pk LIMIT ?",
+                (after or 0, limit),
+            )
+        if kind is Order:
+            return self.rows(
+                "SELECT pk, doc FROM orders WHERE pk > ? ORDER BY pk LIMIT ?", (after or 0, limit)
+            )
+        return self.rows(
+            "SELECT id, doc FROM record WHERE kind = ? AND id > ? ORDER BY id LIMIT ?",
+            (kind.__name__, after or "", limit),
+        )
+
+    def movements_after(self, seq: int, limit: int) -> list[Any]:
+        return self.rows(f"{_MOVEMENT} WHERE m.seq > ? ORDER BY m.seq LIMIT ?", (seq, limit))
+
+    def stream(self, sql: str, bindings: Sequence[Any] = ()) -> Iterator[Any]:
+        yield from self.connection.execute(sql, tuple(bindings))
+
+
+def listed_of(row: Sequence[Any]) -> Listed:
+    product: Product = kinds.decode(Product, row[0])
+    return Listed(
+        product=product,
+        stock=StockTotal(
+            product_id=product.id,
+            on_hand=row[2],
+            reserved=row[3],
+            threshold=row[4],
+            is_low=bool(row[5]),
+            allow_backorder=bool(row[6]),
+        ),
+    )
+
+
+def movement_of(row: Sequence[Any]) -> Movement:
+    return Movement(
+        id=row[1],
+        product_id=row[2],
+        location_id=row[3],
+        on_hand=row[4],
+        reserved=row[5],
+        reason=row[6],
+        at=kinds.from_micros(row[7]),
+        by=row[8],
+        reference=row[9],
+        note=row[10],
+    )
+
+
+def _event(row: Sequence[Any]) -> StoredEvent:
+    return StoredEvent(
+        seq=row[0],
+        event=Event(
+            id=row[1],
+            kind=row[2],
+            subject=row[3],
+            at=kinds.from_micros(row[4]),
+            data=msgspec.json.decode(row[5]),
+        ),
+    )
+
+
+def _page(rows: list[Any], limit: int, item: Any, position: Any) -> Page[Any]:
+    """`rows` has one more than `limit` where there is a next page."""
+    shown = rows[:limit]
+    return Page(
+        items=tuple(item(row) for row in shown),
+        next=position(shown[-1]) if len(rows) > limit else None,
+    )

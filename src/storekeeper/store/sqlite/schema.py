@@ -1,0 +1,190 @@
+"""The tables, as numbered migrations, and what a file must be before it is used.
+
+Constraints repeat the domain's invariants as the last line of defence; the ledger and the events
+can't be changed or deleted even by hand.
+"""
+
+from __future__ import annotations
+
+import apsw
+
+from storekeeper.domain.errors import StoreUnavailable
+from storekeeper.store.sqlite.rows import scalar
+
+APPLICATION_ID = 0x53544B50  # "STKP"
+
+_FIRST = """
+CREATE TABLE product (
+    pk INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    version INTEGER NOT NULL,
+    sku TEXT NOT NULL,
+    name_key TEXT NOT NULL,
+    price INTEGER NOT NULL,
+    category TEXT,
+    status TEXT NOT NULL CHECK (status IN ('active', 'archived', 'deleted')),
+    tracked INTEGER NOT NULL,
+    parent_id TEXT,
+    created_at INTEGER NOT NULL,
+    doc TEXT NOT NULL
+) STRICT;
+CREATE INDEX product_name ON product (name_key, pk);
+CREATE INDEX product_status_name ON product (status, name_key, pk);
+CREATE INDEX product_status_price ON product (status, price, pk);
+CREATE INDEX product_status_created ON product (status, created_at, pk);
+CREATE INDEX product_category ON product (category, status, name_key, pk)
+    WHERE category IS NOT NULL;
+CREATE INDEX product_parent ON product (parent_id, name_key, pk) WHERE parent_id IS NOT NULL;
+CREATE TABLE product_tag (
+    tag TEXT NOT NULL,
+    product_pk INTEGER NOT NULL REFERENCES product,
+    PRIMARY KEY (tag, product_pk)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX product_tag_product ON product_tag (product_pk);
+CREATE VIRTUAL TABLE product_text USING fts5 (
+    name, sku, description, category, tags,
+    content = '', contentless_delete = 1, prefix = '2 3',
+    tokenize = 'unicode61 remove_diacritics 2'
+);
+
+CREATE TABLE total (
+    product_pk INTEGER PRIMARY KEY REFERENCES product,
+    on_hand INTEGER NOT NULL,
+    reserved INTEGER NOT NULL CHECK (reserved >= 0),
+    threshold INTEGER,
+    is_low INTEGER NOT NULL,
+    backorder INTEGER NOT NULL
+) STRICT;
+CREATE INDEX total_low ON total (product_pk) WHERE is_low = 1;
+CREATE TABLE stock (
+    product_pk INTEGER NOT NULL REFERENCES product,
+    location_id TEXT NOT NULL,
+    on_hand INTEGER NOT NULL,
+    reserved INTEGER NOT NULL CHECK (reserved >= 0),
+    backorder INTEGER NOT NULL,
+    PRIMARY KEY (product_pk, location_id),
+    CHECK (on_hand >= reserved OR backorder = 1)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE movement (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    product_pk INTEGER NOT NULL REFERENCES product,
+    location_id TEXT NOT NULL,
+    on_hand INTEGER NOT NULL,
+    reserved INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    by TEXT NOT NULL,
+    reference TEXT NOT NULL,
+    note TEXT NOT NULL
+) STRICT;
+CREATE INDEX movement_product ON movement (product_pk, seq);
+CREATE INDEX movement_reference ON movement (reference, seq) WHERE reference <> '';
+CREATE TRIGGER movement_is_kept BEFORE DELETE ON movement
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER movement_is_final BEFORE UPDATE ON movement
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+
+CREATE TABLE orders (
+    pk INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    version INTEGER NOT NULL,
+    number TEXT NOT NULL UNIQUE,
+    customer_id TEXT,
+    state TEXT NOT NULL,
+    placed_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    doc TEXT NOT NULL
+) STRICT;
+CREATE INDEX orders_customer ON orders (customer_id, placed_at, pk) WHERE customer_id IS NOT NULL;
+CREATE INDEX orders_state ON orders (state, placed_at, pk);
+CREATE INDEX orders_placed ON orders (placed_at, pk);
+CREATE INDEX orders_expiry ON orders (expires_at) WHERE expires_at IS NOT NULL;
+CREATE TABLE order_product (
+    product_pk INTEGER NOT NULL REFERENCES product,
+    placed_at INTEGER NOT NULL,
+    order_pk INTEGER NOT NULL REFERENCES orders,
+    PRIMARY KEY (product_pk, placed_at, order_pk)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE event (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    data TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER event_is_kept BEFORE DELETE ON event
+    BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
+CREATE TRIGGER event_is_final BEFORE UPDATE ON event
+    BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
+
+CREATE TABLE claim (
+    scope TEXT NOT NULL,
+    value TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    note TEXT NOT NULL,
+    PRIMARY KEY (scope, value)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE record (
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    doc TEXT NOT NULL,
+    PRIMARY KEY (kind, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE record_index (
+    kind TEXT NOT NULL,
+    field TEXT NOT NULL,
+    value TEXT NOT NULL,
+    id TEXT NOT NULL,
+    PRIMARY KEY (kind, field, value, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX record_index_id ON record_index (kind, id);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST,)
+
+
+def version_of(connection: apsw.Connection) -> int:
+    return int(connection.pragma("user_version"))
+
+
+def pending(connection: apsw.Connection) -> int:
+    """How many migrations the file lacks; raises `StoreUnavailable` for a file not ours."""
+    at = version_of(connection)
+    made_by = connection.pragma("application_id")
+    tables = scalar(connection, "SELECT count(*) FROM sqlite_schema")
+    if made_by != APPLICATION_ID and tables:
+        raise StoreUnavailable(
+            f"{connection.filename} is a database, but not one of Storekeeper's; "
+            "name another file with --database"
+        )
+    if at > len(MIGRATIONS):
+        raise StoreUnavailable(
+            f"{connection.filename} was made by a newer Storekeeper (schema {at}, this one knows "
+            f"{len(MIGRATIONS)}); update Storekeeper, or restore a backup of its time"
+        )
+    return len(MIGRATIONS) - at
+
+
+def migrate(connection: apsw.Connection) -> int:
+    """Brings the file to this version's schema, all in one transaction; answers how many steps.
+
+    Another process doing the same waits, then finds nothing left to do.
+    """
+    if not pending(connection):
+        return 0
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        count = pending(connection)
+        for step in MIGRATIONS[len(MIGRATIONS) - count :]:
+            connection.execute(step)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+    return count

@@ -1,0 +1,49 @@
+"""Counters in shared memory that tell the caches of every process when to look again.
+
+A counter is raised before and after the commit that it tells of, by the process that holds the
+write lock. So what a cache read between the two is looked up once more, and a reader that finds
+a counter unchanged has what the last commit left.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import zlib
+from pathlib import Path
+
+_SLOTS = 8_192
+_TOPICS = {"accounts": 0, "catalog": 1}
+_COUNTER = struct.Struct("=Q")
+
+
+class Stamps:
+    """A file of counters beside the database; several keys may share one."""
+
+    def __init__(self, path: Path) -> None:
+        size = len(_TOPICS) * _SLOTS * _COUNTER.size
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            if os.fstat(descriptor).st_size < size:
+                os.ftruncate(descriptor, size)
+            self._memory = mmap.mmap(descriptor, size)
+        finally:
+            os.close(descriptor)
+
+    def read(self, topic: str, key: str) -> int:
+        return int(_COUNTER.unpack_from(self._memory, _offset(topic, key))[0])
+
+    def bump(self, touched: set[tuple[str, str]]) -> None:
+        """Raises the counters of (topic, key) pairs; only under the write lock."""
+        for offset in {_offset(topic, key) for topic, key in touched}:
+            value = _COUNTER.unpack_from(self._memory, offset)[0]
+            _COUNTER.pack_into(self._memory, offset, value + 1)
+
+    def close(self) -> None:
+        self._memory.close()
+
+
+def _offset(topic: str, key: str) -> int:
+    slot = zlib.crc32(key.encode()) % _SLOTS
+    return (_TOPICS[topic] * _SLOTS + slot) * _COUNTER.size

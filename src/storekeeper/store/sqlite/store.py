@@ -1,0 +1,274 @@
+"""The embedded store: answers the port with one writer thread and a few reader threads."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import itertools
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from storekeeper.domain.catalog import Product
+from storekeeper.domain.changes import ChangeSet, Claim, Delete, Refusal
+from storekeeper.domain.errors import ShopError, StoreUnavailable
+from storekeeper.domain.orders import Order
+from storekeeper.domain.stock import Level, Movement
+from storekeeper.domain.types import ProductId
+from storekeeper.store.lane import Lane
+from storekeeper.store.port import (
+    Difference,
+    Listed,
+    MovementQuery,
+    OrderQuery,
+    Page,
+    ProductQuery,
+    StoredEvent,
+    Summary,
+    Topic,
+)
+from storekeeper.store.sqlite import audit, kinds, schema
+from storekeeper.store.sqlite.connect import connect, explain, told_clearly
+from storekeeper.store.sqlite.listing import list_products
+from storekeeper.store.sqlite.reader import Reader, movement_of
+from storekeeper.store.sqlite.stamps import Stamps
+from storekeeper.store.sqlite.writer import Writer
+
+R = TypeVar("R")
+Question = Callable[[Reader], Any]
+READ_BATCH = 64
+
+
+class SqliteStore:
+    """A shop in one file. `open` it with a path; nothing else may replace the file meanwhile.
+
+    `batch` change sets at most are flushed together, `capacity` at most may wait.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], datetime],
+        new_id: Callable[[], str],
+        batch: int = 256,
+        capacity: int = 4_096,
+        readers: int = 2,
+    ) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._in_use = _use(path)
+        try:
+            with told_clearly(path):
+                connection = connect(path)
+                try:
+                    self.migrated = schema.migrate(connection)
+                finally:
+                    connection.close()
+            self._stamps = Stamps(Path(f"{path}-stamps"))
+            self._writer = Writer(path, self._stamps, clock, new_id)
+            self._write_lane = Lane(
+                "writer", self._write, batch=batch, capacity=capacity, on_start=self._writer.open
+            )
+            self._readers = [Reader(path) for _ in range(readers)]
+            # The last one is for long questions, so that they don't hold up short ones.
+            self._readers.append(Reader(path))
+            self._read_lanes = [
+                Lane(
+                    f"reader-{number}",
+                    self._answerer(reader),
+                    batch=READ_BATCH,
+                    capacity=capacity,
+                    on_start=reader.open,
+                )
+                for number, reader in enumerate(self._readers)
+            ]
+        except BaseException:
+            os.close(self._in_use)
+            raise
+        self._turns = itertools.cycle(self._read_lanes[:-1])
+        self.counters = self._writer.counters
+
+    async def commit(self, change: ChangeSet) -> None:
+        await self._write_lane.ask(change)
+
+    def stamp(self, topic: Topic, key: str) -> int:
+        return self._stamps.read(topic, key)
+
+    async def ask(self, question: Callable[[Reader], R], *, long: bool = False) -> R:
+        lane = self._read_lanes[-1] if long else next(self._turns)
+        answer: R = await lane.ask(question)
+        return answer
+
+    async def get(self, kind: type[R], id: str) -> R | None:
+        found = await self.get_many(kind, [id])
+        return found.get(id)
+
+    async def get_many(self, kind: type[R], ids: Sequence[str]) -> dict[str, R]:
+        return await self.ask(lambda reader: reader.get_many(kind, ids))
+
+    async def find(
+        self, kind: type[R], index: str, value: str, *, limit: int = 100, cursor: str | None = None
+    ) -> Page[R]:
+        return await self.ask(lambda reader: reader.find(kind, index, value, limit, cursor))
+
+    async def list_all(
+        self, kind: type[R], *, limit: int = 100, cursor: str | None = None
+    ) -> Page[R]:
+        return await self.ask(lambda reader: reader.list_all(kind, limit, cursor))
+
+    async def claim(self, scope: str, value: str) -> Claim | None:
+        found = await self.claims(scope, [value])
+        return found.get(value)
+
+    async def claims(self, scope: str, values: Sequence[str]) -> dict[str, Claim]:
+        return await self.ask(lambda reader: reader.claims(scope, values))
+
+    async def products(self, query: ProductQuery) -> Page[Listed]:
+        return await self.ask(lambda reader: list_products(reader, query))
+
+    async def listed(self, ids: Sequence[ProductId]) -> dict[ProductId, Listed]:
+        return await self.ask(lambda reader: reader.listed(ids))
+
+    async def products_by_sku(self, skus: Sequence[str]) -> dict[str, Product]:
+        return await self.ask(lambda reader: reader.products_by_sku(skus))
+
+    async def levels(self, product_ids: Sequence[ProductId]) -> list[Level]:
+        return await self.ask(lambda reader: reader.levels(product_ids))
+
+    async def low_stock(self, *, limit: int = 100, cursor: str | None = None) -> Page[Listed]:
+        return await self.ask(lambda reader: reader.low_stock(limit, cursor))
+
+    async def movements(self, query: MovementQuery) -> Page[Movement]:
+        return await self.ask(lambda reader: reader.movements(query))
+
+    async def orders(self, query: OrderQuery) -> Page[Order]:
+        return await self.ask(lambda reader: reader.orders(query))
+
+    async def expired_orders(self, now: datetime, limit: int) -> list[Order]:
+        return await self.ask(lambda reader: reader.expired_orders(now, limit))
+
+    async def events_after(self, seq: int, limit: int) -> list[StoredEvent]:
+        return await self.ask(lambda reader: reader.events_after(seq, limit))
+
+    async def last_event_seq(self) -> int:
+        return await self.ask(lambda reader: reader.last_event_seq())
+
+    async def event_at(self, seq: int) -> StoredEvent | None:
+        return await self.ask(lambda reader: reader.event_at(seq))
+
+    async def due_deliveries(self, sink: str, now: datetime, limit: int) -> list[Any]:
+        return await self.ask(lambda reader: reader.due_deliveries(sink, now, limit))
+
+    async def blocked_subjects(self, sink: str, subjects: Sequence[str]) -> set[str]:
+        return await self.ask(lambda reader: reader.blocked_subjects(sink, subjects))
+
+    async def purge(self, now: datetime, limit: int) -> int:
+        expired = await self.ask(lambda reader: reader.expired_records(now, limit))
+        removed = 0
+        for kind, id, version in expired:
+            try:
+                await self.commit(ChangeSet(deletes=(Delete(kind, id, version),)))
+                removed += 1
+            except Refusal:
+                continue  # used meanwhile, so it is not expired any more
+        return removed
+
+    async def customer_count(self) -> int:
+        return await self.ask(lambda reader: reader.customer_count())
+
+    async def admins(self) -> list[Any]:
+        return await self.ask(lambda reader: reader.admins())
+
+    async def low_count(self) -> int:
+        return await self.ask(lambda reader: reader.low_count())
+
+    async def summary(self) -> Summary:
+        return await self.ask(audit.summarize, long=True)
+
+    async def verify(self) -> list[Difference]:
+        return await self.ask(audit.verify, long=True)
+
+    async def scan(self, kind: type[R], *, batch: int = 500) -> AsyncIterator[Sequence[R]]:
+        after: Any = None
+        while True:
+            rows = await self.ask(
+                partial(Reader.docs_after, kind=kind, after=after, limit=batch), long=True
+            )
+            if not rows:
+                return
+            after = rows[-1][0]
+            yield [kinds.decode(kind, doc) for _, doc in rows]
+
+    async def scan_movements(self, *, batch: int = 500) -> AsyncIterator[Sequence[Movement]]:
+        after = 0
+        while True:
+            rows = await self.ask(
+                partial(Reader.movements_after, seq=after, limit=batch), long=True
+            )
+            if not rows:
+                return
+            after = rows[-1][0]
+            yield [movement_of(row) for row in rows]
+
+    async def check_writable(self) -> None:
+        await self._write_lane.ask(None)
+
+    def queue_depth(self) -> int:
+        return len(self._write_lane)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._write_lane.close()
+        for lane in self._read_lanes:
+            lane.close()
+        for reader in self._readers:
+            reader.close()
+        self._writer.close()
+        self._stamps.close()
+        os.close(self._in_use)
+
+    def _write(self, items: Sequence[ChangeSet | None]) -> list[Exception | None]:
+        """What the write lane does: commits, and answers probes (None) by trying the lock."""
+        changes = [item for item in items if item is not None]
+        outcomes = iter(self._writer.commit(changes) if changes else ())
+        if len(changes) == len(items):
+            return list(outcomes)
+        probe: Exception | None = None
+        try:
+            self._writer.probe()
+        except apsw.Error as error:
+            probe = explain(error, self.path)
+        return [probe if item is None else next(outcomes) for item in items]
+
+    def _answerer(self, reader: Reader) -> Callable[[Sequence[Question]], list[Any]]:
+        def answer(questions: Sequence[Question]) -> list[Any]:
+            answers: list[Any] = []
+            for question in questions:
+                try:
+                    answers.append(question(reader))
+                except ShopError as error:
+                    answers.append(error)
+                except apsw.Error as error:
+                    answers.append(explain(error, self.path))
+            return answers
+
+        return answer
+
+
+def _use(path: Path) -> int:
+    """Says that the file is in use, which keeps `restore` from replacing it."""
+    descriptor = os.open(f"{path}-use", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise StoreUnavailable(f"{path} is being restored; wait until that has ended") from None
+    return descriptor

@@ -1,0 +1,400 @@
+"""The one writer of a process: whatever has arrived is decided together and flushed once."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from storekeeper.domain.admission import Admitted, State, Total, admit, touched
+from storekeeper.domain.catalog import Product
+from storekeeper.domain.changes import ChangeSet, Claim, Impossible, Taken
+from storekeeper.domain.orders import Order
+from storekeeper.domain.stock import Movement
+from storekeeper.store.sqlite import kinds
+from storekeeper.store.sqlite.connect import connect, explain
+from storekeeper.store.sqlite.products import write_products
+from storekeeper.store.sqlite.rows import insert, lookup, scalar
+from storekeeper.store.sqlite.stamps import Stamps
+
+CHECKPOINT_PAGES = 4_000
+
+_PRODUCTS = """
+SELECT json_group_array(json_array(p.id, p.pk, p.version, t.on_hand, t.reserved, t.threshold,
+                                   t.is_low, t.backorder))
+  FROM json_each(?) wanted
+ CROSS JOIN product p ON p.id = wanted.value
+  JOIN total t ON t.product_pk = p.pk
+"""
+_LEVELS = """
+SELECT json_group_array(json_array(s.product_pk, s.location_id, s.on_hand, s.reserved))
+  FROM json_each(?) wanted
+ CROSS JOIN stock s ON s.product_pk = wanted.value
+"""
+_ORDERS = """
+SELECT json_group_array(json_array(o.id, o.version))
+  FROM json_each(?) wanted
+ CROSS JOIN orders o ON o.id = wanted.value
+"""
+_RECORDS = """
+SELECT json_group_array(json_array(r.kind, r.id, r.version))
+  FROM json_each(?) wanted
+ CROSS JOIN record r ON r.kind = wanted.value ->> 0 AND r.id = wanted.value ->> 1
+"""
+_CLAIMS = """
+SELECT json_group_array(json_array(c.scope, c.value, c.owner, c.note))
+  FROM json_each(?) wanted
+ CROSS JOIN claim c ON c.scope = wanted.value ->> 0 AND c.value = wanted.value ->> 1
+"""
+_REFERENCED = """
+SELECT json_group_array(json_array(p.id))
+  FROM json_each(?) wanted
+ CROSS JOIN product p ON p.id = wanted.value
+ WHERE EXISTS (SELECT 1 FROM order_product o WHERE o.product_pk = p.pk)
+"""
+
+
+class Counters:
+    """What the writer has done, for metrics. Written by its thread, read by any."""
+
+    def __init__(self) -> None:
+        self.batches = 0
+        self.changes = 0
+        self.observe_batch: Callable[[int], None] = lambda size: None
+
+
+class Writer:
+    """Commits batches of change sets. All methods run on the writer's own thread."""
+
+    def __init__(
+        self, path: Path, stamps: Stamps, clock: Callable[[], datetime], new_id: Callable[[], str]
+    ) -> None:
+        self._path = path
+        self._stamps = stamps
+        self._clock = clock
+        self._new_id = new_id
+        self.counters = Counters()
+        self._product_pks: dict[str, int] = {}
+
+    def open(self) -> None:
+        self._connection = connect(self._path, cache_mib=64)
+        self._connection.wal_autocheckpoint(CHECKPOINT_PAGES)
+        # Waiting for SQLite's own lock means polling; waiting for this one doesn't.
+        self._turn = os.open(f"{self._path}-turn", os.O_RDWR | os.O_CREAT, 0o600)
+
+    def close(self) -> None:
+        self._connection.close()
+        os.close(self._turn)
+
+    def commit(self, changes: Sequence[ChangeSet]) -> list[Exception | None]:
+        """Commits all that can be; answers None or the reason for each, in order."""
+        try:
+            with self._own_turn():
+                return self._commit(changes)
+        except apsw.ConstraintError as error:
+            # One of them broke a constraint that admission doesn't know; find it by itself.
+            if len(changes) > 1:
+                return [outcome for change in changes for outcome in self.commit([change])]
+            return [_of_constraint(error)]
+        except apsw.Error as error:
+            reason = explain(error, self._path)
+            return [reason] * len(changes)
+
+    def probe(self) -> None:
+        """Raises what a write would meet now; writes nothing."""
+        with self._own_turn():
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def _own_turn(self) -> Iterator[None]:
+        fcntl.flock(self._turn, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._turn, fcntl.LOCK_UN)
+
+    def _commit(self, changes: Sequence[ChangeSet]) -> list[Exception | None]:
+        connection = self._connection
+        bumps = _stamps_of(changes)
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            state = self._load(changes)
+            results = admit(changes, state, self._clock(), self._new_id)
+            admitted = [result for result in results if isinstance(result, Admitted)]
+            if admitted:
+                self._write(admitted, state)
+                self._stamps.bump(bumps)
+        except BaseException:
+            self._roll_back()
+            raise
+        try:
+            connection.execute("COMMIT" if admitted else "ROLLBACK")
+        except BaseException:
+            self._roll_back()
+            raise
+        if admitted:
+            self._stamps.bump(bumps)
+            self.counters.batches += 1
+            self.counters.changes += len(admitted)
+            self.counters.observe_batch(len(admitted))
+        return [result if isinstance(result, Exception) else None for result in results]
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _load(self, changes: Sequence[ChangeSet]) -> State:
+        records, claims, levels, product_ids, references = touched(changes)
+        connection = self._connection
+        versions = dict.fromkeys(records, 0)
+        wanted = {id for kind, id in records if kind == "Product"} | product_ids | references
+        totals: dict[Any, Total] = {}
+        ids: dict[int, str] = {}
+        self._product_pks = {}
+        if wanted:
+            for row in lookup(connection, _PRODUCTS, wanted):
+                id, pk, version, on_hand, reserved, threshold, low, backorder = row
+                self._product_pks[id] = pk
+                ids[pk] = id
+                if ("Product", id) in versions:
+                    versions["Product", id] = version
+                if version:
+                    totals[id] = Total(on_hand, reserved, threshold, bool(low), bool(backorder))
+        found: dict[Any, tuple[int, int]] = {}
+        if levels or product_ids:
+            for pk, location, on_hand, reserved in lookup(connection, _LEVELS, ids):
+                found[ids[pk], location] = (on_hand, reserved)
+        orders = [id for kind, id in records if kind == "Order"]
+        if orders:
+            for id, version in lookup(connection, _ORDERS, orders):
+                versions["Order", id] = version
+        others = [key for key in records if key[0] not in ("Product", "Order")]
+        if others:
+            for kind, id, version in lookup(connection, _RECORDS, others):
+                versions[kind, id] = version
+        held: dict[tuple[str, str], Claim | None] = dict.fromkeys(claims)
+        if claims:
+            for scope, value, owner, note in lookup(connection, _CLAIMS, claims):
+                held[scope, value] = Claim(scope=scope, value=value, owner=owner, note=note)
+        referenced = set()
+        if references:
+            referenced = {row[0] for row in lookup(connection, _REFERENCED, references)}
+        return State(versions, held, found, totals, referenced)
+
+    def _write(self, admitted: Sequence[Admitted], state: State) -> None:
+        products: dict[str, Product] = {}
+        orders: dict[str, Order] = {}
+        created: set[str] = set()
+        records: dict[tuple[str, str], Any] = {}
+        movements: list[Movement] = []
+        events: list[tuple[Any, ...]] = []
+        for result in admitted:
+            change = result.change
+            for delete in change.deletes:
+                records[delete.kind, delete.id] = None
+            for put in change.puts:
+                record = put.record
+                if isinstance(record, Order):
+                    orders[record.id] = record
+                    if record.version == 1:
+                        created.add(record.id)
+                elif isinstance(record, Product):
+                    products[record.id] = record
+                else:
+                    records[type(record).__name__, record.id] = record
+            movements.extend(change.movements)
+            for event in (*change.events, *result.events):
+                events.append(
+                    (
+                        event.id,
+                        event.kind,
+                        event.subject,
+                        kinds.micros(event.at),
+                        kinds.encode(event.data),
+                    )
+                )
+        connection = self._connection
+        gone = [id for (kind, id), record in records.items() if kind == "Product" and not record]
+        if products or gone:
+            write_products(connection, products.values(), gone, self._product_pks)
+        if records:
+            _write_records(connection, records)
+        if orders:
+            self._write_orders(orders.values(), created)
+        if movements:
+            self._write_movements(movements)
+        insert(connection, "INSERT INTO event (id, kind, subject, at, data)", events)
+        self._write_stock(state)
+        _write_claims(connection, state)
+
+    def _write_orders(self, orders: Any, created: set[str]) -> None:
+        connection = self._connection
+        pk = scalar(connection, "SELECT coalesce(max(pk), 0) FROM orders")
+        new: list[tuple[Any, ...]] = []
+        lines: list[tuple[int, int, int]] = []
+        changed: list[tuple[Any, ...]] = []
+        for order in orders:
+            expires = kinds.micros(order.expires_at) if order.expires_at else None
+            doc = kinds.encode(order)
+            if order.id not in created:
+                changed.append(
+                    (order.version, order.customer_id, order.state, expires, doc, order.id)
+                )
+                continue
+            pk += 1
+            placed = kinds.micros(order.placed_at)
+            new.append(
+                (
+                    pk,
+                    order.id,
+                    order.version,
+                    order.number,
+                    order.customer_id,
+                    order.state,
+                    placed,
+                    expires,
+                    doc,
+                )
+            )
+            for product_id in {line.product_id for line in order.lines}:
+                lines.append((self._product_pks[product_id], placed, pk))
+        insert(
+            connection,
+            "INSERT INTO orders (pk, id, version, number, customer_id, state, placed_at, "
+            "expires_at, doc)",
+            new,
+        )
+        insert(connection, "INSERT INTO order_product (product_pk, placed_at, order_pk)", lines)
+        if changed:
+            connection.executemany(
+                "UPDATE orders SET version = ?, customer_id = ?, state = ?, expires_at = ?, "
+                "doc = ? WHERE id = ?",
+                changed,
+            )
+
+    def _write_movements(self, movements: list[Movement]) -> None:
+        pks = self._product_pks
+        insert(
+            self._connection,
+            "INSERT INTO movement (id, product_pk, location_id, on_hand, reserved, reason, at, by,"
+            " reference, note)",
+            [
+                (
+                    m.id,
+                    pks[m.product_id],
+                    m.location_id,
+                    m.on_hand,
+                    m.reserved,
+                    m.reason,
+                    kinds.micros(m.at),
+                    m.by,
+                    m.reference,
+                    m.note,
+                )
+                for m in movements
+            ],
+        )
+
+    def _write_stock(self, state: State) -> None:
+        pks = self._product_pks
+        totals = state.totals
+        insert(
+            self._connection,
+            "INSERT INTO stock (product_pk, location_id, on_hand, reserved, backorder)",
+            [
+                (
+                    pks[product_id],
+                    location_id,
+                    *state.levels[product_id, location_id],
+                    int(totals[product_id].allow_backorder),
+                )
+                for product_id, location_id in state.dirty_levels
+            ],
+            "ON CONFLICT DO UPDATE SET on_hand = excluded.on_hand, reserved = excluded.reserved, "
+            "backorder = excluded.backorder",
+        )
+        insert(
+            self._connection,
+            "INSERT INTO total (product_pk, on_hand, reserved, threshold, is_low, backorder)",
+            [
+                (
+                    pks[id],
+                    total.on_hand,
+                    total.reserved,
+                    total.threshold,
+                    int(total.is_low),
+                    int(total.allow_backorder),
+                )
+                for id, total in ((id, totals[id]) for id in state.dirty_totals)
+            ],
+            "ON CONFLICT DO UPDATE SET on_hand = excluded.on_hand, reserved = excluded.reserved, "
+            "threshold = excluded.threshold, is_low = excluded.is_low, "
+            "backorder = excluded.backorder",
+        )
+
+
+def _write_records(connection: apsw.Connection, records: dict[tuple[str, str], Any]) -> None:
+    others = {key: record for key, record in records.items() if key[0] != "Product"}
+    if not others:
+        return
+    connection.executemany("DELETE FROM record_index WHERE kind = ? AND id = ?", list(others))
+    rows = []
+    indexes = []
+    for (kind, id), record in others.items():
+        if record is None:
+            connection.execute("DELETE FROM record WHERE kind = ? AND id = ?", (kind, id))
+            continue
+        rows.append((kind, id, record.version, kinds.encode(record)))
+        for field, value in kinds.INDEXES[type(record)](record).items():
+            indexes.append((kind, field, value, id))
+    insert(
+        connection,
+        "INSERT INTO record (kind, id, version, doc)",
+        rows,
+        "ON CONFLICT DO UPDATE SET version = excluded.version, doc = excluded.doc",
+    )
+    insert(connection, "INSERT INTO record_index (kind, field, value, id)", indexes)
+
+
+def _write_claims(connection: apsw.Connection, state: State) -> None:
+    kept = []
+    for key in state.dirty_claims:
+        claim = state.claims[key]
+        if claim is None:
+            connection.execute("DELETE FROM claim WHERE scope = ? AND value = ?", key)
+        else:
+            kept.append((claim.scope, claim.value, claim.owner, claim.note))
+    insert(
+        connection,
+        "INSERT INTO claim (scope, value, owner, note)",
+        kept,
+        "ON CONFLICT DO UPDATE SET owner = excluded.owner, note = excluded.note",
+    )
+
+
+def _stamps_of(changes: Sequence[ChangeSet]) -> set[tuple[str, str]]:
+    """The counters that tell of these changes."""
+    found: set[tuple[str, str]] = set()
+    for change in changes:
+        written = [(type(put.record).__name__, put.record.id) for put in change.puts]
+        written.extend((delete.kind, delete.id) for delete in change.deletes)
+        for kind, id in written:
+            if kind in kinds.ACCOUNT_KINDS:
+                found.add(("accounts", id))
+            elif kind in ("Product", "Location"):
+                found.add(("catalog", id))
+    return found
+
+
+def _of_constraint(error: apsw.ConstraintError) -> Exception:
+    text = str(error)
+    if "orders.number" in text:
+        return Taken(Claim(scope="order_number", value="", owner=""))
+    return Impossible(f"the store refused what the domain had allowed: {text}")
