@@ -13,5 +13,5 @@ SAMPLE = "sample.csv.gz"
 
 
 def open_sample() -> BinaryIO:
-    """The sample's bytes, gzip-compressed, for `storekeeper.replay.source.rows_from`."""
+    """The sample's bytes for `storekeeper.replay.source.rows_from`; the caller closes it."""
     return cast("BinaryIO", files(__name__).joinpath(SAMPLE).open("rb"))

@@ -39,99 +39,84 @@ _END = re.compile(r"[\s,.]+$")
 _WITH = re.compile(r"\bW/(?=[A-Z])")
 _SET_OF = re.compile(r"\b(?:SET/|S/|SET OF ?)(?=[0-9])", re.IGNORECASE)
 _PACK_OF = re.compile(r"\bPACK/(?=[0-9])", re.IGNORECASE)
-_SIZE = re.compile(
-    r"[0-9][0-9.x]*(?:cm|mm|m|g|kg|ml|l|w|pc)?(?:x[0-9.]+(?:cm|mm)?)*", re.IGNORECASE
-)
+_SIZE = re.compile(r"[0-9][0-9.x]*(?:cm|mm|g|kg|ml|w|pc)?(?:x[0-9.]+(?:cm)?)*", re.IGNORECASE)
 _PART = re.compile(r"[^\s\-/+(]+|[\s\-/+(]+")
 _LETTER = re.compile(r"[^\W\d_]")
 
 SERVICES = "Carriage & services"
 OTHER_CATEGORY = "Gifts & more"
+# In order of precedence; `_` stands for a space, the rest is regular expressions of whole words.
+_CATEGORY_WORDS = {
+    SERVICES: """
+        carriage$ postage manual samples? discount commission bank_charges amazon_fee
+        voucher bad_debt
+    """,
+    "Christmas": """
+        christmas xmas advent baubles? nativity reindeer snowm[ae]n snowflakes? santa
+        stocking mistletoe noel
+    """,
+    "Signs & doormats": """
+        signs? doormat tile black_?board chalkboard memo_?board
+    """,
+    "Bath & wellbeing": """
+        bath bathroom soap sponge toilet balm flannel plasters first_aid
+        hot_water_bottle hand_warmer lavender cosmetic wash lip_gloss
+    """,
+    "Easter": """
+        easter bunny bunnies chicks?
+    """,
+    "Bags & travel": """
+        bags? shopper purse wallet luggage passport handbag backpack umbrella parasol
+        suitcases? washbag tote travel
+    """,
+    "Candles & lights": """
+        (?:chocolate)?candles? candleholder candlestick candlepot t-lights? lights?
+        lanterns? lamps? lampshade votive incense oil_burner chandelier
+    """,
+    "Party": """
+        party birthday bunting balloons? confetti garland paper_chain invites
+        cocktail_parasols napkins? doilies paper_plates? paper_cups? tissues straws
+    """,
+    "Jewellery & accessories": r"""
+        necklaces? bracelets? earrings? rings? brooch bangle pendant hair clips scarf
+        fan key_?rings? jewellery hat poncho
+    """,
+    "Baking": """
+        baking cases cookie cutters? moulds? cake_?stand cake_tins? rolling_pin whisk
+        petit_four cupcake
+    """,
+    "Kitchen & dining": """
+        kitchen mugs? cups? saucers? teacup teapot tea coffee bowls? plates? dish jug
+        jars? tray cutlery spoons? scales apron oven bread breakfast milk sugar salt egg lunch
+        snack food beaker colander wine_glass(?:es)? champagne coasters? placemats? tins? recipe
+        spice pantry butter jam biscuit pan tumbler decanter picnic washing_up pegs?
+        towels? bottle
+    """,
+    "Toys & crafts": """
+        toys? dolls? dominoes jigsaw games? snap_cards skittles puppet knitting felt
+        feltcraft craft colouring sewing kit playhouse spinning_tops gliders? harmonica
+        skipping magic bingo ludo snakes teddy rabbit monkey helicopter marbles
+        modelling paint money_bank piggy_bank money_box ball beach_spade sandcastle
+    """,
+    "Stationery & cards": """
+        cards? wrap ribbons? notebooks? sketchbook journal notepad pens? pencils? ruler
+        stickers? tape stationery envelopes? tags? paper crayons chalk erasers? letters?
+        photo_album books? calendar stamps?
+    """,
+    "Garden": """
+        garden gardeners plant watering windmill seed herbs? grow_your_own bird_?house trellis
+        potting birdcage trowel planter hammock
+    """,
+    "Home & furniture": """
+        cushions? clocks? mirrors? cabinet drawers? (?:drawer)?knobs? hooks? hanger rack frames?
+        shelf basket wicker storage crates? box(?:es)? doorstop stool chairs? table tablecloth
+        curtain rug mat magnets? vase block chest tidy holder wall fob hearts?
+        decorations? ornament wreath bell flowers? stand trinket bin bucket organiser
+    """,
+}
 CATEGORIES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (name, re.compile(rf"\b(?:{words})\b", re.IGNORECASE))
-    for name, words in (
-        (
-            SERVICES,
-            r"carriage$|postage|manual|samples?|discount|commission|bank charges|amazon fee"
-            r"|voucher|bad debt",
-        ),
-        (
-            "Christmas",
-            r"christmas|xmas|advent|baubles?|nativity|reindeer|snowm[ae]n|snowflakes?|santa"
-            r"|stocking|mistletoe|noel",
-        ),
-        (
-            "Signs & doormats",
-            r"signs?|doormat|tile|black ?board|chalkboard|memo ?board",
-        ),
-        (
-            "Bath & wellbeing",
-            r"bath|bathroom|soap|sponge|toilet|balm|flannel|plasters|first aid"
-            r"|hot water bottle|hand warmer|lavender|cosmetic|wash|lip gloss",
-        ),
-        (
-            "Easter",
-            r"easter|bunny|bunnies|chicks?",
-        ),
-        (
-            "Bags & travel",
-            r"bags?|shopper|purse|wallet|luggage|passport|handbag|backpack|umbrella|parasol"
-            r"|suitcases?|washbag|tote|travel",
-        ),
-        (
-            "Candles & lights",
-            r"(?:chocolate)?candles?|candleholder|candlestick|candlepot|t-lights?|lights?"
-            r"|lanterns?|lamps?|lampshade|votive|incense|oil burner|chandelier",
-        ),
-        (
-            "Party",
-            r"party|birthday|bunting|balloons?|confetti|garland|paper chain|invites"
-            r"|cocktail parasols|napkins?|doilies|paper plates?|paper cups?|tissues|straws",
-        ),
-        (
-            "Jewellery & accessories",
-            r"necklaces?|bracelets?|earrings?|rings?|brooch|bangle|pendant|hair|clips|scarf"
-            r"|fan|key ?rings?|jewel\w*|hat",
-        ),
-        (
-            "Baking",
-            r"baking|cases|cookie|cutters?|moulds?|cake ?stand|cake tins?|rolling pin|whisk"
-            r"|petit four|cupcake",
-        ),
-        (
-            "Kitchen & dining",
-            r"kitchen|mugs?|cups?|saucers?|teacup|teapot|tea|coffee|bowls?|plates?|dish|jug"
-            r"|jars?|tray|cutlery|spoons?|scales|apron|oven|bread|breakfast|milk|sugar|salt"
-            r"|egg|lunch|snack|food|wine glass(?:es)?|champagne|coasters?|placemats?|tins?"
-            r"|recipe|spice|pantry|butter|jam|biscuit|pan|tumbler|decanter|picnic|washing up"
-            r"|pegs?|towels?|bottle",
-        ),
-        (
-            "Toys & crafts",
-            r"toys?|dolls?|dominoes|jigsaw|games?|snap cards|skittles|puppet|knitting|felt"
-            r"|feltcraft|craft|colouring|sewing|kit|playhouse|spinning tops|gliders?|harmonica"
-            r"|skipping|magic|bingo|ludo|snakes|teddy|rabbit|monkey|helicopter|marbles"
-            r"|modelling|paint|money bank|piggy bank|money box|ball|beach spade|sandcastle",
-        ),
-        (
-            "Stationery & cards",
-            r"cards?|wrap|ribbons?|notebooks?|sketchbook|journal|pens?|pencils?|ruler"
-            r"|stickers?|tape|stationery|envelopes?|tags?|paper|crayons|chalk|erasers?"
-            r"|letters?|photo album|books?|calendar|stamps?",
-        ),
-        (
-            "Garden",
-            r"garden|gardeners|plant|watering|windmill|seed|herb|bird ?house|trellis|potting"
-            r"|birdcage|trowel|planter|hammock",
-        ),
-        (
-            "Home & furniture",
-            r"cushions?|clocks?|mirrors?|cabinet|drawers?|knobs?|hooks?|hanger|rack|frames?"
-            r"|shelf|basket|wicker|storage|crates?|box(?:es)?|doorstop|stool|chairs?|table"
-            r"|curtain|rug|mat|magnets?|vase|block|chest|tidy|holder|wall|fob|hearts?"
-            r"|decorations?|ornament|wreath|bell|flowers?|stand|trinket|bin|bucket|organiser",
-        ),
-    )
+    (name, re.compile(rf"\b(?:{'|'.join(words.split()).replace('_', ' ')})\b", re.IGNORECASE))
+    for name, words in _CATEGORY_WORDS.items()
 )
 
 

@@ -1,6 +1,6 @@
-"""How much the demo shop has on its shelves after its history was played; pure and fixed per SKU.
+"""How much the demo shop stocks beyond what its history needs; pure and fixed per SKU.
 
-The opening stock that the history needs is the least possible, so at its end nearly everything
+The opening stock that a history needs is the least possible, so that at its end nearly everything
 would be sold out. A shop that is worth looking at has most things in stock, some running low and a
 few sold out.
 """
@@ -15,12 +15,15 @@ _FEWEST = 12
 
 
 def low_stock_threshold(units_sold: int) -> int:
-    """The level to warn at: about ten days' worth of what the history sold, which runs 9 months."""
+    """The level to warn at: ten days' worth of what was sold in the history's nine months."""
     return max(3, units_sold // 27)
 
 
-def shelf_units(sku: str, units_sold: int) -> int:
-    """The units to have on hand at the end: none for a few SKUs, few for some, else a good stock."""
+def spare_units(sku: str, units_sold: int) -> int:
+    """Units to add to the opening stock, and so left at the end: none, a few, or some weeks' worth.
+
+    A few is at or below the threshold for warning, the rest well above it.
+    """
     lot = int.from_bytes(hashlib.sha256(sku.encode()).digest()[:4]) % 1000
     if lot < _SOLD_OUT_PER_THOUSAND:
         return 0

@@ -10,7 +10,7 @@ import msgspec
 from storekeeper.domain.types import AccountId, ShortText, Struct
 
 Role = Literal["customer", "staff", "admin"]
-AccountStatus = Literal["active", "deleted"]
+AccountStatus = Literal["active", "deleting", "deleted"]
 Scope = Literal[
     "products:read",
     "products:write",
@@ -43,7 +43,7 @@ Email = Annotated[
     msgspec.Meta(
         min_length=3,
         max_length=254,
-        pattern=r"^[^\s@\x00-\x1f\x7f]+@[^\s@\x00-\x1f\x7f]+$",
+        pattern=r"^[^\s@\x00-\x1f\x7f]+@[^\s@\x00-\x1f\x7f]+$(?!\n)",
         examples=["ada@example.com"],
     ),
 ]
@@ -54,6 +54,7 @@ class Account(Struct, frozen=True, kw_only=True):
     """Somebody who can log in. A deleted account keeps its id (orders refer to it) and no more.
 
     `epoch` is in every access token: raising it ends all of them at once.
+    `deleting`: nobody can log in any more, and its orders are being cleared of personal data.
     `password_hash` is empty for an account that has to set a password by link first.
     """
 
@@ -120,7 +121,8 @@ class Attempts(Struct, frozen=True, kw_only=True):
 class Principal(Struct, frozen=True, kw_only=True):
     """Who makes a request: an account through a session, an API key, or nobody.
 
-    `scopes` is what the role allows, cut down to the key's own.
+    `scopes` is what the role allows, cut down to the key's own. `order_id` is the one order that
+    a guest's secret link opens.
     """
 
     account_id: AccountId | None
@@ -128,6 +130,7 @@ class Principal(Struct, frozen=True, kw_only=True):
     scopes: frozenset[str] = frozenset()
     session_id: str | None = None
     api_key_id: str | None = None
+    order_id: str | None = None
 
     @property
     def name(self) -> str:
@@ -142,14 +145,16 @@ GUEST = Principal(account_id=None, role="guest")
 SYSTEM = Principal(account_id=None, role="system", scopes=frozenset(SCOPES))
 
 FREE_ATTEMPTS = 5
+# Many people may share one client address (an office, a mobile network).
+FREE_CLIENT_ATTEMPTS = 20
 LONGEST_DELAY_S = 900
 
 
-def delay_after(failures: int) -> int:
+def delay_after(failures: int, free: int = FREE_ATTEMPTS) -> int:
     """Seconds until the next try after so many failures in a row: none, then doubling."""
-    if failures < FREE_ATTEMPTS:
+    if failures < free:
         return 0
-    return int(min(LONGEST_DELAY_S, 2 ** min(failures - FREE_ATTEMPTS, 20)))
+    return int(min(LONGEST_DELAY_S, 2 ** min(failures - free, 20)))
 
 
 def normal_email(email: str) -> str:

@@ -26,6 +26,7 @@ from storekeeper.domain.changes import (
 )
 from storekeeper.domain.errors import NotFound
 from storekeeper.domain.events import Event
+from storekeeper.domain.orders import Order
 from storekeeper.domain.stock import Shortage, is_low
 from storekeeper.domain.types import LocationId, ProductId
 
@@ -57,6 +58,7 @@ class State:
     """What the batch touches, as it is and then as it will be.
 
     `versions`: 0 for a record that isn't there. `levels`: (on hand, reserved).
+    `gone`: products that the batch deleted; their totals have still to be written.
     `dirty_*`: what admitted change sets changed and the store has to write.
     """
 
@@ -65,6 +67,7 @@ class State:
         "dirty_claims",
         "dirty_levels",
         "dirty_totals",
+        "gone",
         "levels",
         "referenced",
         "totals",
@@ -84,6 +87,7 @@ class State:
         self.levels = levels
         self.totals = totals
         self.referenced = referenced
+        self.gone: set[ProductId] = set()
         self.dirty_claims: set[tuple[str, str]] = set()
         self.dirty_levels: set[LevelKey] = set()
         self.dirty_totals: set[ProductId] = set()
@@ -128,6 +132,7 @@ def touched(
             totals.add(movement.product_id)
         for level in change.levels:
             levels.add((level.product_id, level.location_id))
+            totals.add(level.product_id)
         references.update(change.unreferenced)
     return records, claims, levels, totals, references
 
@@ -157,11 +162,17 @@ def _admit_one(
             raise Referenced(product_id)
     new_levels = _check_levels(change, state)
 
+    for delete in change.deletes:
+        state.versions[delete.kind, delete.id] = 0
+        if delete.kind == "Product":
+            _apply_deletion(ProductId(delete.id), state)
     for put in change.puts:
         record = put.record
         state.versions[type(record).__name__, record.id] = record.version
-    for delete in change.deletes:
-        state.versions[delete.kind, delete.id] = 0
+        if isinstance(record, Order) and record.version == 1:
+            state.referenced.update([line.product_id for line in record.lines])
+        elif isinstance(record, Product) and record.parent_id is not None:
+            state.referenced.add(record.parent_id)
     state.claims.update(new_claims)
     state.dirty_claims.update(new_claims)
     return _apply_stock(change, state, new_levels, now, new_id)
@@ -213,7 +224,7 @@ def _check_levels(change: ChangeSet, state: State) -> dict[LevelKey, tuple[int, 
     short: list[Shortage] = []
     for key, (on_hand, reserved) in new.items():
         product_id, location_id = key
-        total = state.totals.get(product_id)
+        total = None if product_id in state.gone else state.totals.get(product_id)
         rule = rules.get(product_id)
         if total is None and rule is None:
             raise NotFound(f"there is no product {product_id}")
@@ -288,8 +299,17 @@ def _apply_stock(
     return told
 
 
+def _apply_deletion(product_id: ProductId, state: State) -> None:
+    state.gone.add(product_id)
+    total = state.totals.get(product_id)
+    if total is not None:
+        total.threshold = None
+        total.is_low = False
+
+
 def _apply_rule(product: Product, state: State) -> None:
     """A new product, or a new reorder point, is no crossing: being low then is only noted."""
+    state.gone.discard(product.id)
     total = state.totals.get(product.id)
     if total is None:
         total = state.totals[product.id] = Total()

@@ -24,9 +24,15 @@ from storekeeper.domain.types import (
 ProductStatus = Literal["active", "archived"]
 Tag = Annotated[
     str,
-    msgspec.Meta(min_length=1, max_length=50, pattern=r"^[^\s,\x00-\x1f][^,\x00-\x1f]*$"),
+    msgspec.Meta(
+        min_length=1,
+        max_length=50,
+        pattern=r"^[^\s,\x00-\x1f](?:[^,\x00-\x1f]*[^\s,\x00-\x1f])?$(?!\n)",
+    ),
 ]
-ImageUrl = Annotated[str, msgspec.Meta(max_length=2_000, pattern=r"^(https?://|/)[^\s\x00-\x1f]+$")]
+ImageUrl = Annotated[
+    str, msgspec.Meta(max_length=2_000, pattern=r"^(https?://|/)[^\s\x00-\x1f]+$(?!\n)")
+]
 Attributes = Annotated[
     dict[ShortText, Annotated[str, msgspec.Meta(max_length=1_000)]], msgspec.Meta(max_length=100)
 ]
@@ -80,6 +86,8 @@ def check(details: ProductDetails) -> None:
         raise Invalid("a tag stands there twice", field="tags")
     if details.is_parent and details.parent_id is not None:
         raise Invalid("a parent can't be a variant of another product", field="parent_id")
+    if details.is_parent and (details.allow_backorder or details.low_stock_threshold is not None):
+        raise Invalid("a parent has no stock of its own; set this on its variants", field="is_parent")
     if details.parent_id is not None and not details.options:
         raise Invalid('a variant needs its option values, such as {"size": "L"}', field="options")
     if details.allow_backorder and not details.track_stock:

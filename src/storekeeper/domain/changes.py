@@ -72,7 +72,8 @@ class ChangeSet(Struct, frozen=True, kw_only=True):
     """All of it or none of it.
 
     `releases` come before `claims`, so that a value can change hands in one change set.
-    `unreferenced`: products that no order may refer to, or the change set is refused.
+    `unreferenced`: products that no order and no variant may refer to, or the change set is
+    refused.
     """
 
     puts: tuple[Put, ...] = ()
@@ -135,10 +136,10 @@ class LevelMoved(Refusal):
 
 
 class Referenced(Refusal):
-    """An order refers to a product that was to be unreferenced."""
+    """An order, a variant or stock still refers to a product that was to be unreferenced."""
 
     def __init__(self, product_id: str) -> None:
-        super().__init__(f"orders refer to product {product_id}")
+        super().__init__(f"something still refers to product {product_id}")
         self.product_id = product_id
 
 

@@ -113,6 +113,12 @@ class WeakPassword(ShopError):
     code, status, title = "weak_password", 422, "The password is too easy to guess"
 
 
+class WrongPassword(ShopError):
+    """The current password, asked for once more before something that can't be undone."""
+
+    code, status, title = "wrong_password", 403, "The password is wrong"
+
+
 class LinkUsed(ShopError):
     code, status, title = "link_invalid", 422, "The link is used up or too old"
 

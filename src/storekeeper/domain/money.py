@@ -26,14 +26,16 @@ MINOR_DIGITS: dict[str, int] = {
     **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
 }
 
+# What fits into 64 bits; which amounts are sensible is checked where they are used.
+Minor = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1, examples=[1999])]
 Amount = Annotated[int, msgspec.Meta(ge=0, le=MAX_AMOUNT, examples=[1999])]
-Currency = Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$", examples=["GBP"])]
+Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$(?!\n)", examples=["GBP"])]
 
 
-class Money(Struct, frozen=True, kw_only=True):
+class Money(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`amount` minor units (pence, cents) of `currency` (ISO 4217)."""
 
-    amount: int
+    amount: Minor
     currency: str
 
     def __add__(self, other: Money) -> Money:

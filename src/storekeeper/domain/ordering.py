@@ -176,6 +176,18 @@ def expire(order: Order, step: Step) -> tuple[Order, ChangeSet]:
     )
 
 
+def without_personal_data(order: Order, step: Step) -> Order:
+    """The order with nothing left that says who it was for; the same where nothing does.
+
+    The customer's id stays: it leads to an account that holds no personal data either.
+    """
+    if not order.email and order.shipping_address is None and not order.note:
+        return order
+    return moved(
+        order, step, "personal_data_removed", email="", shipping_address=None, note=""
+    )
+
+
 def require_state(order: Order, verb: str, *states: str) -> None:
     """Raises `OrderState` unless the order is in one of `states`."""
     if order.state not in states:

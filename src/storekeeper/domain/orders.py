@@ -38,8 +38,10 @@ OrderState = Literal[
 # States in which units are reserved, or taken off hand and not yet all gone.
 OPEN_STATES: tuple[OrderState, ...] = ("pending", "confirmed", "partially_shipped")
 
-Line = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-CountryCode = Annotated[str, msgspec.Meta(pattern="^[A-Z]{2}$", examples=["GB"])]
+Line = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")
+]
+CountryCode = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}$(?!\n)", examples=["GB"])]
 T = TypeVar("T")
 
 

@@ -10,9 +10,11 @@ from storekeeper.domain.types import LocationId, ProductId, ShortText, Struct
 
 MAIN = LocationId("main")
 
+# What staff may give as the reason of an adjustment.
+AdjustReason = Literal["damaged", "lost", "found", "stolen", "expired", "sample", "correction"]
 Reason = Literal[
+    AdjustReason,
     "received",
-    "adjusted",
     "counted",
     "transferred_out",
     "transferred_in",
@@ -26,8 +28,6 @@ Reason = Literal[
     "returned",
     "scrapped",
 ]
-# What staff may give as the reason of an adjustment.
-AdjustReason = Literal["damaged", "lost", "found", "stolen", "expired", "sample", "correction"]
 
 
 class Location(Struct, frozen=True, kw_only=True):

@@ -15,20 +15,21 @@ MAX_QUANTITY = 10_000_000
 MAX_AMOUNT = 1_000_000_000_000
 MAX_LINES = 5_000
 
+# `$` alone would let a line break through at the end, so patterns say `$(?!\n)`.
 # No control characters, and no space at either end: such codes can't be told apart by eye.
 Sku = Annotated[
     str,
     msgspec.Meta(
         min_length=1,
         max_length=64,
-        pattern=r"^[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$",
+        pattern=r"^[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$(?!\n)",
         examples=["85123A"],
     ),
 ]
 Quantity = Annotated[int, msgspec.Meta(ge=1, le=MAX_QUANTITY, examples=[3])]
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_QUANTITY)]
 ShortText = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
+    str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")
 ]
 LongText = Annotated[str, msgspec.Meta(max_length=20_000, pattern=r"^[^\x00]*$")]
 Note = Annotated[str, msgspec.Meta(max_length=2_000, pattern=r"^[^\x00]*$")]

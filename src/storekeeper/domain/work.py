@@ -13,7 +13,7 @@ HttpUrl = Annotated[
     str,
     msgspec.Meta(
         max_length=2_000,
-        pattern=r"^https?://[^\s\x00-\x1f]+$",
+        pattern=r"^https?://[^\s\x00-\x1f]+$(?!\n)",
         examples=["https://example.com/hooks"],
     ),
 ]
@@ -36,6 +36,8 @@ class WebhookEndpoint(Struct, frozen=True, kw_only=True):
     created_by: AccountId | None = None
     active: bool = True
     description: str = ""
+    # Why the relay switched it off; empty while it is on, or when an admin did.
+    switched_off: str = ""
 
 
 class Delivery(Struct, frozen=True, kw_only=True):

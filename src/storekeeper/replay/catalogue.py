@@ -16,7 +16,7 @@ from storekeeper.replay.codes import CodeKind, canonical_sku, is_note, kind_of
 from storekeeper.replay.source import Row
 
 
-class CatalogueProduct(Struct):
+class CatalogueProduct(Struct, frozen=True, kw_only=True):
     """A product as the file tells it; `price_pence` is None where no line had a price."""
 
     sku: str

@@ -18,7 +18,7 @@ from storekeeper.replay.codes import CodeKind, canonical_sku, is_goods, is_note,
 from storekeeper.replay.source import Row
 
 
-class Period(Struct):
+class Period(Struct, frozen=True, kw_only=True):
     """What a span of time came to. `goods_sold` leaves out what has no stock, such as carriage.
 
     A return's units and value are its goods; money credited along with them is in `Figures`.
@@ -38,7 +38,7 @@ class Period(Struct):
     units_written_off: int = 0
 
 
-class Figures(Struct):
+class Figures(Struct, frozen=True, kw_only=True):
     """All of a file, or of a replay of it; two that say the same are equal.
 
     `credited_pence` is the money-only part of returns (negative: paid out), `booked_pence` all

@@ -9,7 +9,7 @@ from storekeeper.domain.types import Struct
 from storekeeper.replay.codes import is_goods
 
 
-class Line(Struct):
+class Line(Struct, frozen=True, kw_only=True):
     """Units of one SKU at one price; an invoice may have several lines of the same SKU."""
 
     sku: str
@@ -21,7 +21,7 @@ class Line(Struct):
         return self.quantity * self.unit_price_pence
 
 
-class Sale(Struct, tag="sale"):
+class Sale(Struct, frozen=True, kw_only=True, tag="sale"):
     """One order: every line has a positive quantity and a price of 0 or more."""
 
     invoice_no: str
@@ -39,7 +39,7 @@ class Sale(Struct, tag="sale"):
         return _amount(self.lines)
 
 
-class Return(Struct, tag="return"):
+class Return(Struct, frozen=True, kw_only=True, tag="return"):
     """Goods that came back: `lines` count up into stock, `credits` only move money.
 
     Quantities are positive in `lines`, and signed as in the file (negative) in `credits`.
@@ -62,7 +62,7 @@ class Return(Struct, tag="return"):
         return _amount(self.lines)
 
 
-class Adjustment(Struct, tag="adjustment"):
+class Adjustment(Struct, frozen=True, kw_only=True, tag="adjustment"):
     """A correction of one SKU's stock by `quantity`, up or down, with what the shop noted.
 
     `line` counts the invoice's lines from 1. The shop's own corrections have a price of 0.
@@ -85,7 +85,7 @@ class Adjustment(Struct, tag="adjustment"):
         return self.quantity * self.unit_price_pence
 
 
-class Bookkeeping(Struct, tag="bookkeeping"):
+class Bookkeeping(Struct, frozen=True, kw_only=True, tag="bookkeeping"):
     """Money that moved without goods and without a sale; `lines` are signed as in the file."""
 
     invoice_no: str

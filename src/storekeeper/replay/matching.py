@@ -20,7 +20,7 @@ from storekeeper.replay.happenings import Happening, Line, Return, Sale
 Claim = tuple[str, str]
 
 
-class Taken(Struct):
+class Taken(Struct, frozen=True, kw_only=True):
     """Units of one order line that come back; `line_index` counts the sale's lines from 0."""
 
     invoice_no: str
@@ -28,7 +28,7 @@ class Taken(Struct):
     quantity: int
 
 
-class Match(Struct):
+class Match(Struct, frozen=True, kw_only=True):
     """Where `taken` units come from, and how many are `leftover` without an order line."""
 
     taken: tuple[Taken, ...]

@@ -1,4 +1,4 @@
-"""Derives the stock that the shop must have had at the start; the file itself has no stock levels."""
+"""Derives the stock that the shop must have had at the start, as the file has no stock levels."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class SourceError(ValueError):
         self.line = line
 
 
-class Row(Struct):
+class Row(Struct, frozen=True, kw_only=True):
     """One invoice line as it stands in the file; `quantity` and `unit_price_pence` are signed."""
 
     line: int

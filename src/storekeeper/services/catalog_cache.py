@@ -92,21 +92,18 @@ class CatalogCache:
         return product
 
     async def _read(self, lines: Iterable[Wanted]) -> None:
-        ids = list({line.product_id for line in lines if line.product_id is not None})
+        ids: list[str] = list({line.product_id for line in lines if line.product_id is not None})
         skus = list({fold_sku(line.sku) for line in lines if line.sku is not None})
-        read: list[Product] = []
         # The stamp is taken before the reading: a change in between is then seen as one.
+        stamps = {id: self._store.stamp("catalog", id) for id in ids}
         if ids:
-            stamps = {id: self._store.stamp("catalog", id) for id in ids}
             for id, product in (await self._store.get_many(Product, ids)).items():
                 self._keep(id, product, stamps[id])
         if skus:
-            read = list((await self._store.products_by_sku(skus)).values())
-            stamps = {product.id: self._store.stamp("catalog", product.id) for product in read}
-            for product in read:
-                again = self._store.stamp("catalog", product.id)
-                self._keep(f"sku:{fold_sku(product.sku)}", product, again)
-                self._keep(product.id, product, again)
+            # A SKU's product isn't known before; the guard finds out if it changed meanwhile.
+            for product in (await self._store.products_by_sku(skus)).values():
+                stamp = self._store.stamp("catalog", product.id)
+                self._keep(f"sku:{fold_sku(product.sku)}", product, stamp)
 
     def _keep(self, key: str, product: Product, stamp: int) -> None:
         self._by_key[key] = (product, stamp)

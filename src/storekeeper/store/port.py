@@ -138,12 +138,25 @@ class Store(Protocol):
     async def get_many(self, kind: type[R], ids: Sequence[str]) -> dict[str, R]: ...
 
     async def find(
-        self, kind: type[R], index: str, value: str, *, limit: int = 100, cursor: str | None = None
+        self,
+        kind: type[R],
+        index: str,
+        value: str,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        newest_first: bool = False,
     ) -> Page[R]:
-        """Records of a kind whose indexed field has a value, in the order of their ids."""
+        """Records of a kind whose indexed field has a value, in the order of their ids, or
+        against it with `newest_first`."""
 
     async def list_all(
-        self, kind: type[R], *, limit: int = 100, cursor: str | None = None
+        self,
+        kind: type[R],
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        newest_first: bool = False,
     ) -> Page[R]:
         """All records of a kind that there are only some of (locations, endpoints, jobs)."""
 
@@ -158,6 +171,12 @@ class Store(Protocol):
 
     async def products_by_sku(self, skus: Sequence[str]) -> dict[str, Product]:
         """By folded SKU."""
+
+    async def categories(self, *, limit: int = 100, cursor: str | None = None) -> Page[str]:
+        """The categories of active products, each once, in alphabetical order."""
+
+    async def holds_stock(self, location_id: LocationId) -> bool:
+        """Whether any unit is on hand or reserved at a location."""
 
     async def levels(self, product_ids: Sequence[ProductId]) -> list[Level]: ...
 
@@ -176,14 +195,23 @@ class Store(Protocol):
 
     async def event_at(self, seq: int) -> StoredEvent | None: ...
 
+    async def events_at(self, seqs: Sequence[int]) -> dict[int, StoredEvent]:
+        """The events at these places, by place."""
+
     async def due_deliveries(self, sink: str, now: datetime, limit: int) -> list[Any]:
         """Failing `Delivery`s of a sink whose next try is due, in the order of their events."""
 
     async def blocked_subjects(self, sink: str, subjects: Sequence[str]) -> set[str]:
         """Those subjects that have a failing delivery in the sink, so that later events wait."""
 
+    async def failing_deliveries(
+        self, sink: str, subjects: Sequence[str], each: int
+    ) -> list[Any]:
+        """The failing `Delivery`s of these subjects in a sink, at most `each` of one subject and
+        those the earliest, in the order of their events."""
+
     async def purge(self, now: datetime, limit: int) -> int:
-        """Removes what has expired (sessions, links, attempts); answers how many."""
+        """Removes what has expired (sessions, links, attempts, old deliveries); answers how many."""
 
     async def customer_count(self) -> int: ...
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
+import msgspec
 
 from storekeeper.domain.errors import ShopError, StoreUnavailable
 
@@ -50,7 +51,7 @@ def explain(error: Exception, path: Path | str) -> StoreUnavailable:
         text = f"the disk that holds {path} is full; make room, nothing was lost"
     elif isinstance(error, (apsw.BusyError, apsw.LockedError)):
         text = f"{path} is locked by another process; end that one or wait"
-    elif isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
+    elif isinstance(error, (apsw.CorruptError, apsw.NotADBError, msgspec.DecodeError)):
         text = (
             f"{path} is damaged or no database ({error}); keep a copy of it and "
             "run `storekeeper restore BACKUP`"

@@ -27,10 +27,15 @@ def decode(cursor: str, kind: str, *types: type[Any]) -> tuple[Any, ...]:
         not isinstance(found, list)
         or len(found) != len(types) + 1
         or found[0] != kind
-        or not all(type(value) is wanted for value, wanted in zip(found[1:], types, strict=True))
+        or not all(map(_is_position, found[1:], types))
     ):
         raise Invalid(
             "the cursor isn't one that this list with this sort order gave; start without it",
             field="cursor",
         )
     return tuple(found[1:])
+
+
+def _is_position(value: Any, wanted: type[Any]) -> bool:
+    """Whether a cursor of ours could hold it: SQLite's integers have 64 bits."""
+    return type(value) is wanted and (wanted is not int or -(2**63) <= value < 2**63)

@@ -16,6 +16,8 @@ from storekeeper.domain.work import Delivery, Job, Lease, Position, Setting, Web
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+# How long a delivery that went well can be looked up.
+DELIVERED_KEPT = timedelta(days=30)
 _encode = msgspec.json.Encoder().encode
 Indexes = Callable[[Any], dict[str, str]]
 
@@ -67,6 +69,8 @@ def _delivery(record: Delivery) -> dict[str, str]:
     if record.state == "failing" and record.next_at is not None:
         found["due"] = f"{record.sink}|{sortable(record.next_at)}"
         found["blocked"] = f"{record.sink}|{record.subject}"
+    if record.state == "delivered":
+        found["expires"] = sortable(record.at + DELIVERED_KEPT)
     return found
 
 

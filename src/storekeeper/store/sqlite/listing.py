@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any
 
 from storekeeper.domain.errors import Invalid
@@ -20,6 +21,20 @@ _SORTS: dict[str, tuple[str, str, type[Any]]] = {
     "relevance": ("f.rank", "ASC", float),
 }
 _WORD = re.compile(r"\w+", re.UNICODE)
+_ACCENTS = re.compile("[\u0300-\u036f]")
+# Jumps from one category to the next in the index, however many products each has.
+_CATEGORIES = """
+WITH RECURSIVE found (category) AS (
+    SELECT min(category) FROM product WHERE category > ?1
+    UNION ALL
+    SELECT (SELECT min(category) FROM product WHERE category > found.category)
+      FROM found WHERE found.category IS NOT NULL
+)
+SELECT f.category, (SELECT p.doc ->> 'category' FROM product p
+                     WHERE p.category = f.category AND p.status = 'active'
+                     ORDER BY p.name_key, p.pk LIMIT 1) AS shown
+  FROM found f WHERE f.category IS NOT NULL AND shown IS NOT NULL LIMIT ?2
+"""
 
 
 def list_products(reader: Reader, query: ProductQuery) -> Page[Listed]:
@@ -77,9 +92,24 @@ def list_products(reader: Reader, query: ProductQuery) -> Page[Listed]:
     )
 
 
+def list_categories(reader: Reader, limit: int, after: str | None) -> Page[str]:
+    """Categories of active products, each once, by their folded names."""
+    start = cursor.decode(after, "categories", str)[0] if after else ""
+    rows = reader.rows(_CATEGORIES, (start, limit + 1))
+    shown = rows[:limit]
+    return Page(
+        items=tuple(row[1] for row in shown),
+        next=cursor.encode("categories", shown[-1][0]) if len(rows) > limit else None,
+    )
+
+
 def match_expression(words: str) -> str:
-    """What a person typed, as an FTS5 expression: every word must occur, the last may go on."""
-    found = _WORD.findall(words)[:16]
+    """What a person typed, as an FTS5 expression: every word must occur, the last may go on.
+
+    Punctuation only parts words, as it does in the index; accents don't count.
+    """
+    composed = unicodedata.normalize("NFC", words)
+    found = _WORD.findall(_ACCENTS.sub("", composed))[:16]
     if not found:
         raise Invalid("there is no word to search for", field="q")
     return " AND ".join([f'"{word}"' for word in found[:-1]] + [f'"{found[-1]}"*'])

@@ -70,32 +70,52 @@ class Reader:
         return {id: kinds.decode(kind, doc) for id, doc in found}
 
     def find(
-        self, kind: type[Any], index: str, value: str, limit: int, after: str | None
+        self,
+        kind: type[Any],
+        index: str,
+        value: str,
+        limit: int,
+        after: str | None,
+        newest_first: bool = False,
     ) -> Page[Any]:
-        start = cursor.decode(after, index, str)[0] if after else ""
+        name = f"{kind.__name__}.{index}"
+        start = cursor.decode(after, name, str)[0] if after else ""
+        beyond, order = ("<", "DESC") if newest_first else (">", "ASC")
+        bindings: list[Any] = [kind.__name__, index, value]
+        where = "i.kind = ? AND i.field = ? AND i.value = ?"
+        if start:
+            where += f" AND i.id {beyond} ?"
+            bindings.append(start)
         found = self.rows(
             "SELECT r.id, r.doc FROM record_index i JOIN record r ON r.kind = i.kind AND r.id = i.id"
-            " WHERE i.kind = ? AND i.field = ? AND i.value = ? AND i.id > ? ORDER BY i.id LIMIT ?",
-            (kind.__name__, index, value, start, limit + 1),
+            f" WHERE {where} ORDER BY i.id {order} LIMIT ?",  # noqa: S608 - fixed texts only
+            (*bindings, limit + 1),
         )
         return _page(
             found,
             limit,
             lambda row: kinds.decode(kind, row[1]),
-            lambda row: cursor.encode(index, row[0]),
+            lambda row: cursor.encode(name, row[0]),
         )
 
-    def list_all(self, kind: type[Any], limit: int, after: str | None) -> Page[Any]:
-        start = cursor.decode(after, "id", str)[0] if after else ""
+    def list_all(
+        self, kind: type[Any], limit: int, after: str | None, newest_first: bool = False
+    ) -> Page[Any]:
+        beyond, order = ("<", "DESC") if newest_first else (">", "ASC")
+        bindings: list[Any] = [kind.__name__]
+        where = "kind = ?"
+        if after:
+            where += f" AND id {beyond} ?"
+            bindings.append(cursor.decode(after, "id", str)[0])
         found = self.rows(
-            "SELECT id, doc FROM record WHERE kind = ? AND id > ? ORDER BY id LIMIT ?",
-            (kind.__name__, start, limit + 1),
+            f"SELECT id, doc FROM record WHERE {where} ORDER BY id {order} LIMIT ?",  # noqa: S608 - fixed texts only
+            (*bindings, limit + 1),
         )
         return _page(
             found,
             limit,
             lambda row: kinds.decode(kind, row[1]),
-            lambda row: cursor.encode("id", row[0]),
+            lambda row: cursor.encode(kind.__name__, row[0]),
         )
 
     def claims(self, scope: str, values: Sequence[str]) -> dict[str, Claim]:
@@ -133,6 +153,13 @@ class Reader:
             (start, limit + 1),
         )
         return _page(found, limit, listed_of, lambda row: cursor.encode("low", row[1]))
+
+    def holds_stock(self, location_id: str) -> bool:
+        found = self.rows(
+            "SELECT 1 FROM stock WHERE location_id = ? AND (on_hand <> 0 OR reserved <> 0) LIMIT 1",
+            (location_id,),
+        )
+        return bool(found)
 
     def levels(self, product_ids: Sequence[ProductId]) -> list[Level]:
         found = self.rows(
@@ -223,6 +250,13 @@ class Reader:
         found = self.rows(f"{_EVENT} WHERE seq = ?", (seq,))
         return _event(found[0]) if found else None
 
+    def events_at(self, seqs: Sequence[int]) -> dict[int, StoredEvent]:
+        found = self.rows(
+            f"{_EVENT} WHERE seq IN (SELECT value FROM json_each(?))",
+            (msgspec.json.encode(seqs).decode(),),
+        )
+        return {row[0]: _event(row) for row in found}
+
     def last_event_seq(self) -> int:
         return int(self.rows("SELECT coalesce(max(seq), 0) FROM event")[0][0])
 
@@ -244,10 +278,25 @@ class Reader:
         )
         return {value.removeprefix(f"{sink}|") for (value,) in found}
 
+    def failing_deliveries(
+        self, sink: str, subjects: Sequence[str], each: int
+    ) -> list[Delivery]:
+        wanted = msgspec.json.encode([f"{sink}|{subject}" for subject in subjects]).decode()
+        found = self.rows(
+            "SELECT doc FROM (SELECT r.doc, r.doc ->> 'event_seq' AS seq, row_number() OVER "
+            "(PARTITION BY i.value ORDER BY r.doc ->> 'event_seq') AS place "
+            "FROM json_each(?1) w CROSS JOIN record_index i "
+            "ON i.kind = 'Delivery' AND i.field = 'blocked' AND i.value = w.value "
+            "CROSS JOIN record r ON r.kind = i.kind AND r.id = i.id) "
+            "WHERE place <= ?2 ORDER BY seq",
+            (wanted, each),
+        )
+        return [kinds.decode(Delivery, doc) for (doc,) in found]
+
     def expired_records(self, now: datetime, limit: int) -> list[tuple[str, str, int]]:
         """Kind, id and version of records whose time is over."""
         found: list[tuple[str, str, int]] = []
-        for kind in ("Session", "ResetLink", "Attempts"):
+        for kind in ("Session", "ResetLink", "Attempts", "Delivery"):
             found += self.rows(
                 "SELECT r.kind, r.id, r.version FROM record_index i "
                 "JOIN record r ON r.kind = i.kind AND r.id = i.id "

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
+import msgspec
 
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.changes import ChangeSet, Claim, Delete, Refusal
 from storekeeper.domain.errors import ShopError, StoreUnavailable
 from storekeeper.domain.orders import Order
 from storekeeper.domain.stock import Level, Movement
-from storekeeper.domain.types import ProductId
+from storekeeper.domain.types import LocationId, ProductId
 from storekeeper.store.lane import Lane
 from storekeeper.store.port import (
     Difference,
@@ -34,7 +35,7 @@ from storekeeper.store.port import (
 )
 from storekeeper.store.sqlite import audit, kinds, schema
 from storekeeper.store.sqlite.connect import connect, explain, told_clearly
-from storekeeper.store.sqlite.listing import list_products
+from storekeeper.store.sqlite.listing import list_categories, list_products
 from storekeeper.store.sqlite.reader import Reader, movement_of
 from storekeeper.store.sqlite.stamps import Stamps
 from storekeeper.store.sqlite.writer import Writer
@@ -113,14 +114,28 @@ class SqliteStore:
         return await self.ask(lambda reader: reader.get_many(kind, ids))
 
     async def find(
-        self, kind: type[R], index: str, value: str, *, limit: int = 100, cursor: str | None = None
+        self,
+        kind: type[R],
+        index: str,
+        value: str,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        newest_first: bool = False,
     ) -> Page[R]:
-        return await self.ask(lambda reader: reader.find(kind, index, value, limit, cursor))
+        return await self.ask(
+            lambda reader: reader.find(kind, index, value, limit, cursor, newest_first)
+        )
 
     async def list_all(
-        self, kind: type[R], *, limit: int = 100, cursor: str | None = None
+        self,
+        kind: type[R],
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        newest_first: bool = False,
     ) -> Page[R]:
-        return await self.ask(lambda reader: reader.list_all(kind, limit, cursor))
+        return await self.ask(lambda reader: reader.list_all(kind, limit, cursor, newest_first))
 
     async def claim(self, scope: str, value: str) -> Claim | None:
         found = await self.claims(scope, [value])
@@ -137,6 +152,12 @@ class SqliteStore:
 
     async def products_by_sku(self, skus: Sequence[str]) -> dict[str, Product]:
         return await self.ask(lambda reader: reader.products_by_sku(skus))
+
+    async def categories(self, *, limit: int = 100, cursor: str | None = None) -> Page[str]:
+        return await self.ask(lambda reader: list_categories(reader, limit, cursor))
+
+    async def holds_stock(self, location_id: LocationId) -> bool:
+        return await self.ask(lambda reader: reader.holds_stock(location_id), long=True)
 
     async def levels(self, product_ids: Sequence[ProductId]) -> list[Level]:
         return await self.ask(lambda reader: reader.levels(product_ids))
@@ -162,22 +183,33 @@ class SqliteStore:
     async def event_at(self, seq: int) -> StoredEvent | None:
         return await self.ask(lambda reader: reader.event_at(seq))
 
+    async def events_at(self, seqs: Sequence[int]) -> dict[int, StoredEvent]:
+        return await self.ask(lambda reader: reader.events_at(seqs))
+
     async def due_deliveries(self, sink: str, now: datetime, limit: int) -> list[Any]:
         return await self.ask(lambda reader: reader.due_deliveries(sink, now, limit))
 
     async def blocked_subjects(self, sink: str, subjects: Sequence[str]) -> set[str]:
         return await self.ask(lambda reader: reader.blocked_subjects(sink, subjects))
 
+    async def failing_deliveries(
+        self, sink: str, subjects: Sequence[str], each: int
+    ) -> list[Any]:
+        return await self.ask(lambda reader: reader.failing_deliveries(sink, subjects, each))
+
     async def purge(self, now: datetime, limit: int) -> int:
         expired = await self.ask(lambda reader: reader.expired_records(now, limit))
-        removed = 0
-        for kind, id, version in expired:
-            try:
-                await self.commit(ChangeSet(deletes=(Delete(kind, id, version),)))
-                removed += 1
-            except Refusal:
-                continue  # used meanwhile, so it is not expired any more
-        return removed
+        outcomes = await asyncio.gather(
+            *(self._purge_one(Delete(kind, id, version)) for kind, id, version in expired)
+        )
+        return sum(outcomes)
+
+    async def _purge_one(self, delete: Delete) -> bool:
+        try:
+            await self.commit(ChangeSet(deletes=(delete,)))
+        except Refusal:
+            return False  # used meanwhile, so it is not expired any more
+        return True
 
     async def customer_count(self) -> int:
         return await self.ask(lambda reader: reader.customer_count())
@@ -256,8 +288,10 @@ class SqliteStore:
                     answers.append(question(reader))
                 except ShopError as error:
                     answers.append(error)
-                except apsw.Error as error:
+                except (apsw.Error, msgspec.DecodeError) as error:
                     answers.append(explain(error, self.path))
+                except Exception as error:  # noqa: BLE001 - a faulty question fails alone
+                    answers.append(error)
             return answers
 
         return answer

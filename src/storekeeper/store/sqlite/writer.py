@@ -57,6 +57,7 @@ SELECT json_group_array(json_array(p.id))
   FROM json_each(?) wanted
  CROSS JOIN product p ON p.id = wanted.value
  WHERE EXISTS (SELECT 1 FROM order_product o WHERE o.product_pk = p.pk)
+    OR EXISTS (SELECT 1 FROM product v WHERE v.parent_id = p.id)
 """
 
 
@@ -97,14 +98,21 @@ class Writer:
         try:
             with self._own_turn():
                 return self._commit(changes)
-        except apsw.ConstraintError as error:
-            # One of them broke a constraint that admission doesn't know; find it by itself.
-            if len(changes) > 1:
-                return [outcome for change in changes for outcome in self.commit([change])]
-            return [_of_constraint(error)]
         except apsw.Error as error:
+            if isinstance(error, apsw.ConstraintError):
+                # One of them broke a constraint that admission doesn't know; find it by itself.
+                return self._one_by_one(changes, _of_constraint(error))
             reason = explain(error, self._path)
             return [reason] * len(changes)
+        except Exception as error:  # noqa: BLE001 - one faulty change set fails alone
+            return self._one_by_one(changes, error)
+
+    def _one_by_one(
+        self, changes: Sequence[ChangeSet], error: Exception
+    ) -> list[Exception | None]:
+        if len(changes) == 1:
+            return [error]
+        return [outcome for change in changes for outcome in self.commit([change])]
 
     def probe(self) -> None:
         """Raises what a write would meet now; writes nothing."""
@@ -154,7 +162,7 @@ class Writer:
         records, claims, levels, product_ids, references = touched(changes)
         connection = self._connection
         versions = dict.fromkeys(records, 0)
-        wanted = {id for kind, id in records if kind == "Product"} | product_ids | references
+        wanted: set[str] = {id for kind, id in records if kind == "Product"} | product_ids | references
         totals: dict[Any, Total] = {}
         ids: dict[int, str] = {}
         self._product_pks = {}
@@ -207,6 +215,7 @@ class Writer:
                         created.add(record.id)
                 elif isinstance(record, Product):
                     products[record.id] = record
+                    records.pop(("Product", record.id), None)
                 else:
                     records[type(record).__name__, record.id] = record
             movements.extend(change.movements)
@@ -388,8 +397,10 @@ def _stamps_of(changes: Sequence[ChangeSet]) -> set[tuple[str, str]]:
         for kind, id in written:
             if kind in kinds.ACCOUNT_KINDS:
                 found.add(("accounts", id))
-            elif kind in ("Product", "Location"):
+            elif kind == "Product":
                 found.add(("catalog", id))
+            elif kind == "Location":
+                found.add(("catalog", "locations"))
     return found
 
 

@@ -1,0 +1,1 @@
+"""What is remembered for a while; never what a decision rests on."""

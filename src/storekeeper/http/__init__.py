@@ -1,0 +1,1 @@
+"""The JSON API: parses what comes from outside into types, calls services, shows the answer."""

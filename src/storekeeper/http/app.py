@@ -1,0 +1,60 @@
+"""The Litestar application: routes, guards, problems, OpenAPI; knows no store and no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from litestar import Litestar
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.types import ControllerRouterHandler
+
+from storekeeper import __version__
+from storekeeper.domain.errors import ShopError
+from storekeeper.http import problems
+from storekeeper.http.gate import Gate
+from storekeeper.http.security import Door
+
+
+def make_app(
+    shop: Any,
+    handlers: Sequence[ControllerRouterHandler],
+    *,
+    lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]],
+    max_body_bytes: int,
+) -> Litestar:
+    """The API over `shop`, whose attributes are the services."""
+
+    app = Litestar(
+        route_handlers=list(handlers),
+        middleware=[Door],
+        exception_handlers={
+            ShopError: problems.of_shop_error,
+            HTTPException: problems.of_http_error,
+            Exception: problems.of_fault,
+        },
+        openapi_config=OpenAPIConfig(
+            title="Storekeeper",
+            version=__version__,
+            description="Inventory and orders of a shop: catalogue, stock, orders, accounts.",
+            path="/docs",
+        ),
+        request_max_body_size=max_body_bytes,
+        lifespan=[lifespan],
+        logging_config=None,
+    )
+    app.state.shop = shop
+    # Outside of the router, so that what has no route is named, limited, counted and logged too.
+    app.asgi_handler = Gate(
+        app.asgi_handler,
+        authenticator=shop.authenticator,
+        limiter=shop.limiter,
+        metrics=shop.metrics,
+        client_of=shop.client_of,
+        new_id=shop.tools.new_id,
+        clock=shop.tools.clock,
+        log=shop.log_request,
+    )
+    return app

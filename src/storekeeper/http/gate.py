@@ -1,0 +1,138 @@
+"""Around everything: names the request, knows the caller, keeps rates, counts and logs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from storekeeper.domain.accounts import GUEST, Principal
+from storekeeper.domain.errors import ShopError, TooManyRequests
+from storekeeper.http import problems
+from storekeeper.http.security import Authenticator
+from storekeeper.telemetry.logging import AccessLine
+
+
+
+class RequestMetrics(Protocol):
+    """Where finished requests are counted."""
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None: ...
+
+
+class RateLimiter(Protocol):
+    """Answers (limit, remaining, seconds until full again) and counts one request of `who`."""
+
+    def take(self, who: str) -> tuple[int, int, int] | None:
+        """None where there is no limit; remaining is negative for one too many."""
+
+
+class Gate:
+    """Wraps the whole application. `client_of` knows which proxies to believe."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        authenticator: Authenticator,
+        limiter: RateLimiter,
+        metrics: RequestMetrics,
+        client_of: Callable[[Scope], str],
+        new_id: Callable[[], str],
+        clock: Callable[[], datetime],
+        log: Callable[[AccessLine], None] | None,
+    ) -> None:
+        self._app = app
+        self._authenticator = authenticator
+        self._limiter = limiter
+        self._metrics = metrics
+        self._client_of = client_of
+        self._new_id = new_id
+        self._clock = clock
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        given = authorization = None
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                authorization = value.decode("latin-1")
+            elif name == b"x-request-id":
+                given = _safe_id(value)
+        request_id = given or self._new_id()
+        scope["request_id"] = request_id  # type: ignore[typeddict-unknown-key]
+        extra: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id.encode())]
+        status = 500
+
+        async def send_named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *extra]
+            await send(message)
+
+        principal = GUEST
+        try:
+            client = self._client_of(scope)
+            scope["client_address"] = client  # type: ignore[typeddict-unknown-key]
+            if authorization is not None:
+                principal = self._authenticator.remembered(
+                    authorization
+                ) or await self._authenticator.principal_of(authorization)
+            scope["user"] = principal
+            self._keep_rate(principal, client, extra)
+            await self._app(scope, receive, send_named)
+        except ShopError as error:
+            answer = problems.respond(error, request_id).to_asgi_response()
+            await answer(scope, receive, send_named)
+        finally:
+            self._finish(scope, principal, status, time.perf_counter() - started, request_id)
+
+    def _keep_rate(
+        self, principal: Principal, client: str, extra: list[tuple[bytes, bytes]]
+    ) -> None:
+        taken = self._limiter.take(principal.account_id or client)
+        if taken is None:
+            return
+        limit, remaining, reset = taken
+        extra.append(
+            (b"ratelimit", b"limit=%d, remaining=%d, reset=%d" % (limit, max(0, remaining), reset))
+        )
+        if remaining < 0:
+            raise TooManyRequests(
+                f"at most {limit} requests a minute; wait {reset} s", retry_after=max(1, reset)
+            )
+
+    def _finish(
+        self, scope: Any, principal: Principal, status: int, seconds: float, request_id: str
+    ) -> None:
+        route = scope.get("path_template") or "unknown"
+        self._metrics.observe(scope["method"], route, status, seconds)
+        if self._log is not None:
+            self._log(
+                AccessLine(
+                    request_id,
+                    scope["method"],
+                    route,
+                    status,
+                    round(seconds * 1000, 2),
+                    principal.name,
+                    self._clock(),
+                )
+            )
+
+
+def _safe_id(value: bytes) -> str | None:
+    """A caller's request id, if it can go into a log and a header as it is."""
+    if 0 < len(value) <= 128 and all(0x21 <= byte <= 0x7E for byte in value):
+        return value.decode("ascii")
+    return None
+
+

@@ -1,0 +1,456 @@
+"""`/orders`: placing, following, and what staff do with them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Controller, Request, get, post
+from litestar.params import Parameter
+
+from storekeeper.domain import errors
+from storekeeper.domain.accounts import Principal
+from storekeeper.domain.money import Money
+from storekeeper.domain.orders import (
+    Address,
+    Allocation,
+    LineQuantity,
+    Order,
+    OrderLine,
+    OrderState,
+    Return,
+    Shipment,
+    Transition,
+)
+from storekeeper.domain.types import AccountId, LocationId, Note, OrderId, Struct, fold_sku
+from storekeeper.http.answers import Answer
+from storekeeper.http.openapi import BEARER, NO_LOGIN_NEEDED, needs_login, problems_of
+from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
+from storekeeper.http.security import (
+    PUBLIC,
+    SIGNED_IN_OR_KEY,
+    call_of,
+    principal_of,
+    version_of,
+)
+from storekeeper.services.base import Call
+from storekeeper.services.checkout import Checkout, PlaceOrder, normal_number
+from storekeeper.store.port import OrderQuery
+
+Key = Annotated[
+    str | None,
+    Parameter(
+        header="Idempotency-Key",
+        default=None,
+        max_length=255,
+        description="Makes a retry harmless: the same key gives the same answer, for ever.",
+    ),
+]
+IfMatch = Annotated[
+    str | None,
+    Parameter(
+        header="If-Match",
+        default=None,
+        max_length=64,
+        description="The ETag that the change is based on; 412 if it isn't the current one.",
+    ),
+]
+OrderPath = Annotated[str, Parameter(max_length=64, description="The order's `id`.")]
+Token = Annotated[
+    str | None,
+    Parameter(
+        query="token", default=None, max_length=128, description="The secret of a guest's link."
+    ),
+]
+
+
+class OrderLineView(Struct, frozen=True, kw_only=True):
+    """A line as placed, and what became of its units."""
+
+    id: int
+    product_id: str
+    sku: str
+    name: str
+    unit_price: Money
+    quantity: int
+    total: Money
+    fulfilled: int
+    cancelled: int
+    returned: int
+    allocations: tuple[Allocation, ...]
+
+
+class OrderView(Struct, frozen=True, kw_only=True):
+    """An order as its customer and the shop see it. `token` is in a guest's first answer only."""
+
+    id: str
+    number: str
+    version: int
+    state: OrderState
+    customer_id: str | None
+    email: str
+    currency: str
+    total: Money
+    units: int
+    lines: tuple[OrderLineView, ...]
+    shipping_address: Address | None
+    note: str
+    placed_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+    confirmed_at: datetime | None
+    shipments: tuple[Shipment, ...]
+    returns: tuple[Return, ...]
+    timeline: tuple[Transition, ...]
+    token: str | None = None
+
+
+class CancelRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reason: Note = ""
+
+
+class ShipRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Units to send; without `lines` all that is left."""
+
+    lines: (
+        Annotated[tuple[LineQuantity, ...], msgspec.Meta(min_length=1, max_length=5_000)] | None
+    ) = None
+    location_id: LocationId = LocationId("main")
+    carrier: Annotated[str, msgspec.Meta(max_length=100)] = ""
+    tracking_number: Annotated[str, msgspec.Meta(max_length=100)] = ""
+
+
+class DeliverRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The shipment that arrived; without it, all of them."""
+
+    shipment_id: str | None = None
+
+
+class ReturnRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Units that came back; without `lines` all that are out. `restock` false scraps them."""
+
+    lines: (
+        Annotated[tuple[LineQuantity, ...], msgspec.Meta(min_length=1, max_length=5_000)] | None
+    ) = None
+    location_id: LocationId = LocationId("main")
+    restock: bool = True
+    reason: Note = ""
+
+
+def line_view(line: OrderLine) -> OrderLineView:
+    return OrderLineView(
+        id=line.id,
+        product_id=line.product_id,
+        sku=line.sku,
+        name=line.name,
+        unit_price=line.unit_price,
+        quantity=line.quantity,
+        total=line.total,
+        fulfilled=line.fulfilled,
+        cancelled=line.cancelled,
+        returned=line.returned,
+        allocations=line.allocations,
+    )
+
+
+def order_view(order: Order, token: str | None = None) -> OrderView:
+    return OrderView(
+        id=order.id,
+        number=order.number,
+        version=order.version,
+        state=order.state,
+        customer_id=order.customer_id,
+        email=order.email,
+        currency=order.currency,
+        total=order.total,
+        units=order.units,
+        lines=tuple(map(line_view, order.lines)),
+        shipping_address=order.shipping_address,
+        note=order.note,
+        placed_at=order.placed_at,
+        updated_at=order.updated_at,
+        expires_at=order.expires_at,
+        confirmed_at=order.confirmed_at,
+        shipments=order.shipments,
+        returns=order.returns,
+        timeline=order.timeline,
+        token=token,
+    )
+
+
+def answer(
+    order: Order, *, status: int = 200, token: str | None = None, replayed: bool = False
+) -> Answer[OrderView]:
+    headers = {"ETag": f'"{order.version}"'}
+    if status == 201:
+        headers["Location"] = f"/orders/{order.id}"
+    if replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return Answer(order_view(order, token), status_code=status, headers=headers)
+
+
+PLACING = (
+    errors.InsufficientStock,
+    errors.ProductUnavailable,
+    errors.TotalChanged,
+    errors.KeyReused,
+    errors.Invalid,
+    errors.Forbidden,
+    errors.Conflict,
+    errors.Unauthenticated,
+    errors.PayloadTooLarge,
+)
+CHANGING = (
+    errors.NotFound,
+    errors.OrderState,
+    errors.OrderExpired,
+    errors.PreconditionFailed,
+    errors.KeyReused,
+    errors.Conflict,
+    errors.Invalid,
+    errors.InsufficientStock,
+    errors.Unauthenticated,
+    errors.Forbidden,
+)
+ApiRequest = Request[Any, Any, Any]
+
+
+class Orders(Controller):
+    path = "/orders"
+    tags = ["orders"]
+
+    @post(
+        "/",
+        access=PUBLIC,
+        summary="Place an order",
+        responses=problems_of(*PLACING),
+        security=NO_LOGIN_NEEDED,
+    )
+    async def place(
+        self, request: ApiRequest, data: PlaceOrder, idempotency_key: Key
+    ) -> Answer[OrderView]:
+        """Reserves stock for all lines or none; with `confirm` takes it at once.
+
+        Guests name an `email` and get a `token` with which to follow the order.
+        """
+        checkout = checkout_of(request)
+        call = call_of(request, "orders.place", data, idempotency_key)
+        placed = await checkout.place(call, data)
+        token = checkout.guest_token(placed.order.id) if placed.order.customer_id is None else None
+        return answer(placed.order, status=201, token=token, replayed=placed.is_replay)
+
+    @get(
+        "/",
+        access=SIGNED_IN_OR_KEY,
+        summary="List orders, newest first",
+        responses=needs_login(errors.Invalid),
+        security=BEARER,
+    )
+    async def list_orders(
+        self,
+        request: ApiRequest,
+        limit: Limit,
+        cursor: Cursor,
+        order_state: Annotated[OrderState | None, Parameter(query="state")] = None,
+        customer_id: Annotated[str | None, Parameter(max_length=64)] = None,
+        placed_from: datetime | None = None,
+        placed_before: datetime | None = None,
+        sku: Annotated[str | None, Parameter(max_length=64)] = None,
+        number: Annotated[str | None, Parameter(max_length=16)] = None,
+    ) -> Answer[PageView[OrderView]]:
+        """A customer's own orders; all orders for who has the scope `orders:read`."""
+        principal = principal_of(request)
+        if not principal.may("orders:read"):
+            if principal.api_key_id is not None:
+                raise errors.Forbidden("this needs the scope orders:read", scope="orders:read")
+            # Whose orders are asked for is part of the question, not a check afterwards.
+            customer_id = principal.account_id
+        page = await request.app.state.shop.tools.store.orders(
+            OrderQuery(
+                customer_id=AccountId(customer_id) if customer_id is not None else None,
+                state=order_state,
+                placed_from=as_utc(placed_from, "placed_from"),
+                placed_before=as_utc(placed_before, "placed_before"),
+                sku=fold_sku(sku) if sku is not None else None,
+                number=normal_number(number) if number is not None else None,
+                limit=limit,
+                cursor=cursor,
+            )
+        )
+        return Answer(
+            PageView(items=tuple(map(order_view, page.items)), next=page.next),
+            headers=link_to_next(request, page.next),
+        )
+
+    @get(
+        "/{order_id:str}",
+        access=PUBLIC,
+        summary="Read an order",
+        responses=problems_of(errors.NotFound, errors.Unauthenticated),
+        security=NO_LOGIN_NEEDED,
+    )
+    async def read(
+        self, request: ApiRequest, order_id: OrderPath, token: Token
+    ) -> Answer[OrderView]:
+        """Its customer's, staff's, or a guest's who has the link's `token`."""
+        who = caller(request, order_id, token)
+        return answer(await checkout_of(request).order(who, OrderId(order_id)))
+
+    @post(
+        "/{order_id:str}/confirm",
+        access=PUBLIC,
+        status_code=200,
+        summary="Confirm an order",
+        responses=problems_of(*CHANGING),
+        security=NO_LOGIN_NEEDED,
+    )
+    async def confirm(
+        self,
+        request: ApiRequest,
+        order_id: OrderPath,
+        token: Token,
+        idempotency_key: Key,
+        if_match: IfMatch,
+    ) -> Answer[OrderView]:
+        """Takes the reserved stock. Confirming a confirmed order changes nothing."""
+        call = changing(request, "confirm", order_id, token, None, idempotency_key)
+        return answer(
+            await checkout_of(request).confirm(call, OrderId(order_id), version_of(if_match))
+        )
+
+    @post(
+        "/{order_id:str}/cancel",
+        access=PUBLIC,
+        status_code=200,
+        summary="Cancel an order",
+        responses=problems_of(*CHANGING),
+        security=NO_LOGIN_NEEDED,
+    )
+    async def cancel(
+        self,
+        request: ApiRequest,
+        order_id: OrderPath,
+        token: Token,
+        idempotency_key: Key,
+        if_match: IfMatch,
+        data: CancelRequest | None = None,
+    ) -> Answer[OrderView]:
+        """Puts its stock back. Customers may until something is shipped, staff also after."""
+        call = changing(request, "cancel", order_id, token, data, idempotency_key)
+        reason = data.reason if data else ""
+        return answer(
+            await checkout_of(request).cancel(call, OrderId(order_id), reason, version_of(if_match))
+        )
+
+    @post(
+        "/{order_id:str}/shipments",
+        access="orders:write",
+        status_code=200,
+        summary="Ship an order, or a part",
+        responses=needs_login(*CHANGING, errors.TooMany),
+        security=BEARER,
+    )
+    async def ship(
+        self,
+        request: ApiRequest,
+        order_id: OrderPath,
+        data: ShipRequest,
+        idempotency_key: Key,
+        if_match: IfMatch,
+    ) -> Answer[OrderView]:
+        """Sends units from a location; without `lines` all that is left."""
+        call = changing(request, "ship", order_id, None, data, idempotency_key)
+        order = await checkout_of(request).ship(
+            call,
+            OrderId(order_id),
+            lines=data.lines,
+            location_id=data.location_id,
+            carrier=data.carrier,
+            tracking_number=data.tracking_number,
+            if_match=version_of(if_match),
+        )
+        return answer(order)
+
+    @post(
+        "/{order_id:str}/deliveries",
+        access="orders:write",
+        status_code=200,
+        summary="Mark shipments as delivered",
+        responses=needs_login(*CHANGING),
+        security=BEARER,
+    )
+    async def deliver(
+        self,
+        request: ApiRequest,
+        order_id: OrderPath,
+        data: DeliverRequest,
+        idempotency_key: Key,
+        if_match: IfMatch,
+    ) -> Answer[OrderView]:
+        """One shipment, or all; again changes nothing."""
+        call = changing(request, "deliver", order_id, None, data, idempotency_key)
+        order = await checkout_of(request).deliver(
+            call, OrderId(order_id), data.shipment_id, version_of(if_match)
+        )
+        return answer(order)
+
+    @post(
+        "/{order_id:str}/returns",
+        access="orders:write",
+        status_code=200,
+        summary="Take units back",
+        responses=needs_login(*CHANGING, errors.TooMany),
+        security=BEARER,
+    )
+    async def take_back(
+        self,
+        request: ApiRequest,
+        order_id: OrderPath,
+        data: ReturnRequest,
+        idempotency_key: Key,
+        if_match: IfMatch,
+    ) -> Answer[OrderView]:
+        """Never more than were shipped; `restock` puts them on hand again."""
+        call = changing(request, "return", order_id, None, data, idempotency_key)
+        order = await checkout_of(request).take_back(
+            call,
+            OrderId(order_id),
+            lines=data.lines,
+            location_id=data.location_id,
+            restock=data.restock,
+            reason=data.reason,
+            if_match=version_of(if_match),
+        )
+        return answer(order)
+
+
+def checkout_of(request: ApiRequest) -> Checkout:
+    found: Checkout = request.app.state.shop.checkout
+    return found
+
+
+def caller(request: ApiRequest, order_id: str, token: str | None) -> Principal:
+    """Who asks: an account, or a guest whose token opens this one order."""
+    principal = principal_of(request)
+    if token is None or principal.account_id is not None:
+        return principal
+    if not checkout_of(request).is_guest_token(order_id, token):
+        raise errors.NotFound(f"there is no order {order_id}")
+    return Principal(account_id=None, role="guest", order_id=order_id)
+
+
+def changing(
+    request: ApiRequest, verb: str, order_id: str, token: str | None, data: Any, key: str | None
+) -> Call:
+    call = call_of(request, f"orders.{verb}:{order_id}", data, key)
+    who = caller(request, order_id, token)
+    # A guest's keys are kept apart by the order that the link opens.
+    key = f"{order_id}:{call.key}" if call.key and who.account_id is None else call.key
+    return Call(principal=who, key=key, fingerprint=call.fingerprint)
+
+
+def as_utc(at: datetime | None, field: str) -> datetime | None:
+    if at is not None and at.tzinfo is None:
+        raise errors.Invalid("a time needs its zone, such as 2026-01-31T12:00:00Z", field=field)
+    return at.astimezone(UTC) if at is not None else None

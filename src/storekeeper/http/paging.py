@@ -1,0 +1,42 @@
+"""Lists a page at a time: `limit`, `cursor`, and a Link header to the next page."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+from litestar import Request
+from litestar.params import Parameter
+
+T = TypeVar("T")
+Limit = Annotated[
+    int, Parameter(query="limit", ge=1, le=200, default=50, description="How many items at most.")
+]
+Cursor = Annotated[
+    str | None,
+    Parameter(
+        query="cursor",
+        max_length=1_000,
+        default=None,
+        description="Where to go on: `next` of the page before.",
+    ),
+]
+
+
+class PageView(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """Some items in a stable order; `next` is the cursor of the page that follows, if any."""
+
+    items: tuple[T, ...]
+    next: str | None = None
+
+
+def link_to_next(request: Request[Any, Any, Any], cursor: str | None) -> dict[str, str]:
+    """The Link header (RFC 8288) of a page that has a next one."""
+    if cursor is None:
+        return {}
+    query = [
+        (name, value) for name, value in request.query_params.multi_items() if name != "cursor"
+    ]
+    query.append(("cursor", cursor))
+    return {"Link": f'<{request.url.path}?{urlencode(query)}>; rel="next"'}

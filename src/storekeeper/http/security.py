@@ -1,0 +1,82 @@
+"""Who may call what: every route says it, and one that says nothing is closed."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from litestar import Request
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from storekeeper.domain.accounts import GUEST, Principal
+from storekeeper.domain.errors import Forbidden, Invalid, Unauthenticated
+from storekeeper.services.base import Call, fingerprint
+
+# What a route can say with `access=`; anything else is a scope, such as "stock:write".
+PUBLIC = "public"
+SIGNED_IN = "signed in"
+SIGNED_IN_OR_KEY = "signed in or by key"
+MAX_KEY = 255
+
+
+class Authenticator(Protocol):
+    """Turns what a request carries into who makes it."""
+
+    async def principal_of(self, authorization: str) -> Principal:
+        """Raises `Unauthenticated` for a header that isn't good."""
+
+    def remembered(self, authorization: str) -> Principal | None:
+        """The same without any waiting, where it is known already and still true."""
+
+
+class Door:
+    """The middleware of every route. Deny by default: a route without `access` is closed.
+
+    Litestar's guards copy the handler for each request; this only looks.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        access = scope["route_handler"].opt.get("access")
+        if access != PUBLIC:
+            check_access(scope.get("user") or GUEST, access)
+        await self._app(scope, receive, send)
+
+
+def check_access(principal: Principal, access: str | None) -> None:
+    """Raises `Unauthenticated` or `Forbidden` unless the principal may use such a route."""
+    if access is None:
+        raise Forbidden("this route is closed")
+    if principal.account_id is None:
+        raise Unauthenticated("log in first: send an access token or an API key as a bearer token")
+    if access == SIGNED_IN:
+        if principal.api_key_id is not None:
+            raise Forbidden("an API key can't do this; log in")
+    elif access != SIGNED_IN_OR_KEY and not principal.may(access):
+        raise Forbidden(f"this needs the scope {access}", scope=access)
+
+
+def principal_of(request: Request[Any, Any, Any]) -> Principal:
+    found: Principal = request.scope.get("user") or GUEST
+    return found
+
+
+def call_of(request: Request[Any, Any, Any], operation: str, data: Any, key: str | None) -> Call:
+    """The caller, and the idempotency key with the hash of what it came with."""
+    if key is not None and not 0 < len(key) <= MAX_KEY:
+        raise Invalid(f"an Idempotency-Key has 1 to {MAX_KEY} characters", field="Idempotency-Key")
+    principal = principal_of(request)
+    if not key:
+        return Call(principal=principal)
+    return Call(principal=principal, key=key, fingerprint=fingerprint(operation, data))
+
+
+def version_of(if_match: str | None) -> int | None:
+    """The version that an If-Match header names; None where there is none or it is `*`."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    text = if_match.strip().removeprefix("W/").strip('"')
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise Invalid('If-Match takes the ETag of the answer, such as "3"', field="If-Match")
+    return int(text)

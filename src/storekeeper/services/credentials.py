@@ -1,0 +1,160 @@
+"""Passwords proven, changed and set anew by a link from the shop's mail."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from storekeeper.domain import events
+from storekeeper.domain.accounts import Account, Principal, ResetLink
+from storekeeper.domain.changes import ChangeSet, Delete, Put
+from storekeeper.domain.errors import LinkUsed, WrongPassword
+from storekeeper.domain.types import AccountId
+from storekeeper.identity.passwords import Passwords
+from storekeeper.identity.tokens import ResetSecrets, hashed
+from storekeeper.services.account_records import (
+    account_by_email,
+    account_event,
+    changed,
+    ending_sessions,
+    own_account,
+)
+from storekeeper.services.base import BY_SYSTEM, Tools, with_fresh_reads
+from storekeeper.services.throttle import Throttle, by_address, by_client
+
+LINK_LASTS = timedelta(hours=1)
+_NOBODY = AccountId("")
+
+
+class Credentials:
+    """Who knows an account's password, or reads its mail, may set a new one."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        passwords: Passwords,
+        throttle: Throttle,
+        reset_secrets: ResetSecrets,
+    ) -> None:
+        self._tools = tools
+        self._store = tools.store
+        self._passwords = passwords
+        self._throttle = throttle
+        self._reset_secrets = reset_secrets
+
+    async def prove(
+        self, account: Account | None, email: str, password: str, client_address: str
+    ) -> bool:
+        """Whether the password is the account's. One check of a hash, whatever there is to check.
+
+        Raises `TooManyRequests` after failures of this address or this client, `Overloaded`.
+        """
+        who, where = by_address("password", email), by_client("password", client_address)
+        known = "" if account is None else account.password_hash
+        async with self._throttle.turn(who):
+            await self._throttle.check(who, where)
+            if await self._passwords.matches(known, password):
+                await self._throttle.succeeded(who, where)
+                return True
+            await self._throttle.failed(who, where)
+            return False
+
+    async def require(
+        self, account: Account, password: str, client_address: str, field: str
+    ) -> None:
+        """Raises `WrongPassword` unless the account's owner is there. Failures count as at
+        log-in, so that a stolen session can't be used to guess."""
+        if not await self.prove(account, account.email, password, client_address):
+            raise WrongPassword("the current password is wrong", field=field)
+
+    async def change_password(
+        self, principal: Principal, current: str, new: str, *, client_address: str
+    ) -> None:
+        """Sets a new password and ends the account's other sessions.
+
+        Raises `WrongPassword`, `WeakPassword`, `TooManyRequests`.
+        """
+        account = await own_account(self._store, principal)
+        await self.require(account, current, client_address, "current_password")
+        proven = account.password_hash
+        new_hash = await self._passwords.hash_new(
+            new, field="new_password", about=(account.email, account.name)
+        )
+
+        async def attempt() -> None:
+            account = await own_account(self._store, principal)
+            if account.password_hash != proven:
+                raise WrongPassword("the password was changed meanwhile", field="current_password")
+            change = await ending_sessions(self._store, account.id, keep=principal.session_id)
+            await self._store.commit(change + self._setting(account, new_hash))
+
+        await with_fresh_reads(attempt)
+
+    async def forgot_password(self, email: str, *, client_address: str) -> None:
+        """Has a link sent to the address, if it is a customer's; says nothing about whether.
+
+        An unknown address takes the same reads and writes: its link leads nowhere. Every request
+        counts, so that nobody's mailbox is flooded. Raises `TooManyRequests`.
+        """
+        who, where = by_address("forgot", email), by_client("forgot", client_address)
+        async with self._throttle.turn(who):
+            await self._throttle.check(who, where)
+            await self._throttle.failed(who, where)
+            account = await account_by_email(self._store, email)
+            nonce = self._reset_secrets.new_nonce()
+            step = self._tools.step(BY_SYSTEM.principal)
+            link = ResetLink(
+                id=hashed(self._reset_secrets.secret(nonce)),
+                version=1,
+                account_id=_NOBODY if account is None else account.id,
+                expires_at=step.now + LINK_LASTS,
+            )
+            told = () if account is None else (
+                account_event(account, events.PASSWORD_RESET_REQUESTED, step, link=nonce),
+            )
+            await self._store.commit(ChangeSet(puts=(Put(link),), events=told))
+
+    def reset_secret(self, nonce: str) -> str:
+        """The secret of the link that `account.password_reset_requested` names as `link`."""
+        return self._reset_secrets.secret(nonce)
+
+    async def reset_password(self, secret: str, new: str) -> None:
+        """Sets a new password by a link, once, and ends all of the account's sessions.
+
+        Raises `LinkUsed`; `WeakPassword` leaves the link good.
+        """
+        _, account = await self._linked(secret)
+        new_hash = await self._passwords.hash_new(
+            new, field="new_password", about=(account.email, account.name)
+        )
+
+        async def attempt() -> Account:
+            link, account = await self._linked(secret)
+            change = await ending_sessions(self._store, account.id)
+            if Delete("ResetLink", link.id, link.version) not in change.deletes:
+                raise LinkUsed("this link was used already; ask for a new one", field="token")
+            await self._store.commit(change + self._setting(account, new_hash, ends_tokens=True))
+            return account
+
+        account = await with_fresh_reads(attempt)
+        await self._throttle.succeeded(by_address("password", account.email))
+        await self._throttle.succeeded(by_address("forgot", account.email))
+
+    async def _linked(self, secret: str) -> tuple[ResetLink, Account]:
+        link = await self._store.get(ResetLink, hashed(secret))
+        account = await self._store.get(Account, link.account_id) if link is not None else None
+        if (
+            link is None
+            or link.expires_at <= self._tools.clock()
+            or account is None
+            or account.status != "active"
+        ):
+            raise LinkUsed("this link was used already or is too old; ask for a new one", field="token")
+        return link, account
+
+    def _setting(self, account: Account, new_hash: str, *, ends_tokens: bool = False) -> ChangeSet:
+        step = self._tools.step(BY_SYSTEM.principal)
+        epoch = account.epoch + 1 if ends_tokens else account.epoch
+        return ChangeSet(
+            puts=(Put(changed(account, step.now, password_hash=new_hash, epoch=epoch)),),
+            events=(account_event(account, events.PASSWORD_CHANGED, step),),
+        )

@@ -1,0 +1,205 @@
+"""Logging in and out, and refreshing: a session is one log-in on one device."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from storekeeper.domain import events
+from storekeeper.domain.accounts import Account, Principal, Session
+from storekeeper.domain.changes import ChangeSet, Check, Delete, Put
+from storekeeper.domain.errors import NotFound, Unauthenticated
+from storekeeper.domain.types import AccountId, Struct
+from storekeeper.identity.passwords import Passwords
+from storekeeper.identity.tokens import AccessTokens, hashed, is_hash_of, joined, new_secret, split
+from storekeeper.services.account_records import (
+    account_by_email,
+    account_event,
+    changed,
+    ending_sessions,
+    own_account,
+    records_of,
+)
+from storekeeper.services.base import BY_SYSTEM, Tools, with_fresh_reads
+from storekeeper.services.credentials import Credentials
+
+# The oldest session makes room for a new one past these.
+MOST_SESSIONS = 50
+CLIENT_LENGTH = 200
+_ENDED = "the session has ended; log in again"
+
+
+class Tokens(Struct, frozen=True, kw_only=True):
+    """What a client gets for logging in or refreshing. `expires_in`: seconds."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+    account_id: AccountId
+    session_id: str
+
+
+class Sessions:
+    """`lifetime` is how long a session lasts without being refreshed."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        passwords: Passwords,
+        credentials: Credentials,
+        access_tokens: AccessTokens,
+        *,
+        lifetime: timedelta,
+    ) -> None:
+        self._tools = tools
+        self._store = tools.store
+        self._passwords = passwords
+        self._credentials = credentials
+        self._access_tokens = access_tokens
+        self._lifetime = lifetime
+
+    async def log_in(
+        self, email: str, password: str, *, client_address: str, client: str = ""
+    ) -> Tokens:
+        """Begins a session. `client` is what the device calls itself.
+
+        Raises `Unauthenticated`, the same for an unknown address as for a wrong password,
+        `TooManyRequests` after failures, `Overloaded`.
+        """
+        refused = Unauthenticated("the e-mail address or the password is wrong")
+        account = await account_by_email(self._store, email)
+        if not await self._credentials.prove(account, email, password, client_address):
+            raise refused
+        if account is None:
+            raise refused
+        proven = account.password_hash
+        renewed = (
+            await self._passwords.rehash(password) if self._passwords.needs_rehash(proven) else ""
+        )
+
+        async def attempt() -> Tokens:
+            current = await self._store.get(Account, account.id)
+            if current is None or current.status != "active" or current.password_hash != proven:
+                raise refused
+            return await self._begin(current, renewed, client)
+
+        return await with_fresh_reads(attempt)
+
+    async def refresh(self, refresh_token: str) -> Tokens:
+        """New tokens for a refresh token, which is good only once.
+
+        One that was used before has been copied: whoever shows it, the session ends and
+        `account.session_reused` tells of it. Raises `Unauthenticated`.
+        """
+        id, secret = split(refresh_token)
+        return await with_fresh_reads(lambda: self._refresh(id, secret))
+
+    async def log_out(self, principal: Principal, *, everywhere: bool = False) -> None:
+        """Ends the session that asks, or all of the account's; again changes nothing."""
+        if everywhere:
+            await with_fresh_reads(lambda: self._log_out_everywhere(principal))
+        elif principal.session_id is not None:
+            session_id = principal.session_id
+            await with_fresh_reads(lambda: self._end(session_id))
+
+    async def list(self, principal: Principal) -> list[Session]:
+        """The caller's sessions that still last, oldest first."""
+        account = await own_account(self._store, principal)
+        now = self._tools.clock()
+        sessions: list[Session] = await records_of(self._store, Session, account.id)
+        return [session for session in sessions if session.expires_at > now]
+
+    async def end(self, principal: Principal, session_id: str) -> None:
+        """Ends one of the caller's sessions; raises `NotFound` for any other."""
+        session = await self._store.get(Session, session_id)
+        if session is None or session.account_id != principal.account_id:
+            raise NotFound(f"there is no session {session_id}")
+        await with_fresh_reads(lambda: self._end(session_id))
+
+    async def _begin(self, account: Account, renewed_hash: str, client: str) -> Tokens:
+        now = self._tools.clock()
+        secret = new_secret()
+        session = Session(
+            id=self._tools.new_id(),
+            version=1,
+            account_id=account.id,
+            token_hash=hashed(secret),
+            created_at=now,
+            used_at=now,
+            expires_at=now + self._lifetime,
+            client=_printable(client),
+        )
+        change = ChangeSet(puts=(Put(session),))
+        if renewed_hash:
+            change += ChangeSet(puts=(Put(changed(account, now, password_hash=renewed_hash)),))
+        else:
+            # A password change or a log-out everywhere in between must not miss this session.
+            change += ChangeSet(checks=(Check("Account", account.id, account.version),))
+        others = await records_of(self._store, Session, account.id)
+        surplus = others[: max(0, len(others) + 1 - MOST_SESSIONS)]
+        change += ChangeSet(deletes=tuple(Delete("Session", s.id, s.version) for s in surplus))
+        await self._store.commit(change)
+        return self._tokens(account, session, secret, now)
+
+    async def _refresh(self, id: str, secret: str) -> Tokens:
+        now = self._tools.clock()
+        session = await self._store.get(Session, id) if id else None
+        if session is None or session.expires_at <= now:
+            raise Unauthenticated(_ENDED)
+        account = await self._store.get(Account, session.account_id)
+        if account is None or account.status != "active":
+            raise Unauthenticated(_ENDED)
+        if not is_hash_of(session.token_hash, secret):
+            await self._store.commit(
+                ChangeSet(
+                    deletes=(Delete("Session", session.id, session.version),),
+                    events=(
+                        account_event(
+                            account,
+                            events.SESSION_REUSED,
+                            self._tools.step(BY_SYSTEM.principal),
+                            session_id=session.id,
+                        ),
+                    ),
+                )
+            )
+            raise Unauthenticated(
+                "this refresh token was used before, so the session was ended; log in again"
+            )
+        secret = new_secret()
+        renewed = msgspec.structs.replace(
+            session,
+            version=session.version + 1,
+            token_hash=hashed(secret),
+            used_at=now,
+            expires_at=now + self._lifetime,
+        )
+        await self._store.commit(ChangeSet(puts=(Put(renewed),)))
+        return self._tokens(account, renewed, secret, now)
+
+    async def _log_out_everywhere(self, principal: Principal) -> None:
+        account = await own_account(self._store, principal)
+        ended = changed(account, self._tools.clock(), epoch=account.epoch + 1)
+        change = await ending_sessions(self._store, account.id)
+        await self._store.commit(change + ChangeSet(puts=(Put(ended),)))
+
+    async def _end(self, session_id: str) -> None:
+        session = await self._store.get(Session, session_id)
+        if session is not None:
+            await self._store.commit(
+                ChangeSet(deletes=(Delete("Session", session.id, session.version),))
+            )
+
+    def _tokens(self, account: Account, session: Session, secret: str, now: datetime) -> Tokens:
+        return Tokens(
+            access_token=self._access_tokens.issue(account.id, session.id, account.epoch, now),
+            refresh_token=joined(session.id, secret),
+            expires_in=int(self._access_tokens.lifetime.total_seconds()),
+            account_id=account.id,
+            session_id=session.id,
+        )
+
+
+def _printable(client: str) -> str:
+    return "".join(letter for letter in client if letter.isprintable())[:CLIENT_LENGTH]

@@ -1,0 +1,250 @@
+"""Copying a shop's file while it is in use, and putting a copy back; never half a file.
+
+Both work on a temporary file beside the target, prove it sound, make it durable and only then give
+it its name. What `restore` replaces is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+import apsw
+
+from storekeeper.domain.errors import AlreadyExists, Invalid, NotFound, StoreUnavailable
+from storekeeper.domain.types import Struct
+from storekeeper.store.sqlite import schema
+from storekeeper.store.sqlite.connect import BUSY_MS, connect, told_clearly
+from storekeeper.store.sqlite.rows import scalar
+
+Progress = Callable[[int, int], None]
+STEP_PAGES = 1_000
+_SHOWN_FAULTS = 5
+
+
+class BackedUp(Struct, frozen=True, kw_only=True):
+    """The copy at `path`: its size in bytes and the schema that it has."""
+
+    path: str
+    bytes: int
+    schema: int
+
+
+class Restored(Struct, frozen=True, kw_only=True):
+    """The shop's file at `path`, made from `source`; what stood there before is at `kept`."""
+
+    path: str
+    source: str
+    bytes: int
+    schema: int
+    kept: str | None
+
+
+def back_up(
+    database: Path, target: Path, *, force: bool = False, progress: Progress = lambda done, all: None
+) -> BackedUp:
+    """Copies the shop as it is at one moment; a server may go on writing meanwhile.
+
+    `progress` hears of pages done and of all. Raises `NotFound` without a database,
+    `AlreadyExists` for a target that exists (unless `force`), `StoreUnavailable`.
+    """
+    _require_file(database, "database")
+    _require_other(database, target)
+    if target.exists() and not force:
+        raise AlreadyExists(f"{target} exists already; name another file, or say --force")
+    with _lock(database, fcntl.LOCK_SH, "is being restored; wait until that has ended"):
+        with _temporary(target) as copy:
+            with told_clearly(database):
+                source = connect(database, read_only=True)
+            with contextlib.closing(source):
+                _require_known(source)
+                version = _copy(source, copy, database, progress)
+            size = copy.stat().st_size
+            copy.replace(target)
+            _flush_folder(target.parent)
+    return BackedUp(path=str(target), bytes=size, schema=version)
+
+
+def restore(
+    backup: Path, database: Path, *, now: datetime, progress: Progress = lambda done, all: None
+) -> Restored:
+    """Puts a backup in the database's place and keeps what was there under another name.
+
+    Raises `NotFound` without a backup, `StoreUnavailable` when the backup is damaged or not ours,
+    or while any process has the database open.
+    """
+    _require_file(backup, "backup")
+    _require_other(backup, database)
+    database.parent.mkdir(parents=True, exist_ok=True)
+    in_use = "is in use; stop the server (and whatever else has it open) first"
+    with _lock(database, fcntl.LOCK_EX, in_use), _temporary(database) as copy:
+        with contextlib.closing(_open_backup(backup)) as source:
+            _require_known(source)
+            version = _copy(source, copy, backup, progress)
+        size = copy.stat().st_size
+        kept = _set_aside(database, now)
+        # Counters that tell caches what changed; the next start makes them anew.
+        Path(f"{database}-stamps").unlink(missing_ok=True)
+        copy.replace(database)
+        _flush_folder(database.parent)
+    return Restored(
+        path=str(database),
+        source=str(backup),
+        bytes=size,
+        schema=version,
+        kept=str(kept) if kept else None,
+    )
+
+
+def _copy(source: apsw.Connection, copy: Path, name: Path, progress: Progress) -> int:
+    """Copies one snapshot page by page, proves it sound and flushes it; answers its schema."""
+    with _damage_told(name), contextlib.closing(apsw.Connection(str(copy))) as target:
+        # Without an open snapshot every commit of another process would start the copy anew.
+        source.execute("BEGIN")
+        scalar(source, "SELECT count(*) FROM sqlite_schema")
+        target.pragma("synchronous", "off")
+        with target.backup("main", source, "main") as pages:
+            done = False
+            while not done:
+                try:
+                    done = pages.step(STEP_PAGES)
+                except (apsw.BusyError, apsw.LockedError):
+                    time.sleep(0.05)
+                progress(pages.page_count - pages.remaining, pages.page_count)
+        source.execute("COMMIT")
+        # One file that needs no -wal beside it.
+        target.pragma("journal_mode", "delete")
+        _require_sound(target, name)
+        version = schema.version_of(target)
+    descriptor = os.open(copy, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return version
+
+
+def _require_sound(connection: apsw.Connection, name: Path) -> None:
+    faults = [
+        str(row[0])
+        for row in connection.execute(f"PRAGMA integrity_check({_SHOWN_FAULTS})")
+        if row[0] != "ok"
+    ]
+    for table, rowid, parent, _ in connection.execute("PRAGMA foreign_key_check"):
+        faults.append(f"row {rowid} of {table} refers to a missing row of {parent}")
+        if len(faults) >= _SHOWN_FAULTS:
+            break
+    if faults:
+        raise StoreUnavailable(f"{name} is damaged: {'; '.join(faults)}")
+
+
+def _require_known(connection: apsw.Connection) -> None:
+    """Raises unless the file is a shop with a schema that this version knows, or can bring up."""
+    with _damage_told(Path(connection.filename)):
+        schema.pending(connection)
+        if connection.pragma("application_id") != schema.APPLICATION_ID:
+            raise StoreUnavailable(f"{connection.filename} is empty; it holds no shop")
+
+
+def _open_backup(backup: Path) -> apsw.Connection:
+    with _damage_told(backup):
+        connection = apsw.Connection(str(backup), flags=apsw.SQLITE_OPEN_READONLY)
+        connection.set_busy_timeout(BUSY_MS)
+        return connection
+
+
+@contextlib.contextmanager
+def _damage_told(name: Path) -> Iterator[None]:
+    """Like `told_clearly`, but a damaged file isn't one to restore over."""
+    with told_clearly(name):
+        try:
+            yield
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            raise StoreUnavailable(f"{name} is damaged or no database: {error}") from error
+
+
+def _set_aside(database: Path, now: datetime) -> Path | None:
+    """Gives the database another name beside its own; answers it, or None where there is none."""
+    wal = Path(f"{database}-wal")
+    Path(f"{database}-shm").unlink(missing_ok=True)
+    if not database.exists():
+        wal.unlink(missing_ok=True)
+        return None
+    # A server that was killed leaves its last commits in the -wal; they belong to the old file.
+    with contextlib.suppress(StoreUnavailable, apsw.Error):
+        with contextlib.closing(connect(database)) as connection:
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    kept = _free_name(database, now)
+    if wal.exists():
+        wal.rename(f"{kept}-wal")
+    Path(f"{database}-shm").unlink(missing_ok=True)
+    try:
+        # The name stays taken until the new file replaces it: a start in between makes no new shop.
+        os.link(database, kept)
+    except OSError:
+        database.rename(kept)
+    return kept
+
+
+def _free_name(database: Path, now: datetime) -> Path:
+    stamp = f"{database}.before-restore-{now:%Y%m%dT%H%M%SZ}"
+    name, number = Path(stamp), 1
+    while name.exists():
+        number += 1
+        name = Path(f"{stamp}-{number}")
+    return name
+
+
+@contextlib.contextmanager
+def _lock(database: Path, kind: int, otherwise: str) -> Iterator[None]:
+    """Holds the lock that an open store shares."""
+    with told_clearly(database):
+        descriptor = os.open(f"{database}-use", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreUnavailable(f"{database} {otherwise}") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _temporary(target: Path) -> Iterator[Path]:
+    """An empty file beside `target` for its owner only, gone afterwards unless it was renamed."""
+    path = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600))
+    except OSError as error:
+        raise StoreUnavailable(f"{path} can't be written: {error.strerror}") from error
+    try:
+        yield path
+    except OSError as error:
+        raise StoreUnavailable(f"{error.filename or path}: {error.strerror}") from error
+    finally:
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _require_file(path: Path, what: str) -> None:
+    if not path.is_file():
+        raise NotFound(f"there is no {what} at {path}")
+
+
+def _require_other(one: Path, other: Path) -> None:
+    if other.exists() and one.samefile(other):
+        raise Invalid(f"{one} and {other} are the same file")
