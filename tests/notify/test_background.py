@@ -1,0 +1,197 @@
+"""One process does the shop's own work; when it ends another takes over, and nothing stays undone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from structlog.testing import capture_logs
+
+from storekeeper.domain.changes import ChangeSet, Put
+from storekeeper.domain.orders import Order
+from storekeeper.domain.work import Lease
+from storekeeper.notify.console import Console
+from storekeeper.services.background import LEASE, Background
+from storekeeper.services.leases import Tenure
+from tests.notify.sinks import Recorder, a_relay, happens
+from tests.support.builders import a_call, a_request, an_event
+from tests.support.shop import Shop
+
+
+def a_tenure(shop: Shop, holder: str, seconds: int = 10) -> Tenure:
+    return Tenure(
+        shop.store,
+        shop.clock,
+        id=LEASE,
+        holder=holder,
+        duration=timedelta(seconds=seconds),
+    )
+
+
+async def test_only_one_process_holds_the_lease(shop: Shop) -> None:
+    tenures = [a_tenure(shop, f"process {number}") for number in range(5)]
+    assert sum(await asyncio.gather(*(tenure.hold() for tenure in tenures))) == 1
+    assert sum(tenure.is_held for tenure in tenures) == 1
+
+
+async def test_a_lease_that_is_renewed_stays_and_one_that_is_not_goes(shop: Shop) -> None:
+    one, other = a_tenure(shop, "one"), a_tenure(shop, "other")
+    assert await one.hold()
+    shop.clock.advance(seconds=6)
+    assert await one.hold()
+    shop.clock.advance(seconds=6)
+    assert not await other.hold()
+    assert one.is_held
+    shop.clock.advance(seconds=4)
+    assert [one.is_held] == [False]  # by the clock alone, before it has heard of another
+    assert await other.hold()
+    assert not await one.hold()
+
+
+async def test_a_lease_let_go_is_free_at_once(shop: Shop) -> None:
+    one, other = a_tenure(shop, "one"), a_tenure(shop, "other")
+    assert await one.hold()
+    await other.let_go()  # not its to give
+    assert not await other.hold()
+    await one.let_go()
+    assert await other.hold()
+
+
+async def nothing_due() -> int:
+    return 0
+
+
+async def a_background(
+    shop: Shop,
+    *sinks: Recorder,
+    holder: str = "one",
+    expire_due: Callable[[], Awaitable[int]] = nothing_due,
+    lease_seconds: float = 0.3,
+) -> Background:
+    return Background(
+        store=shop.store,
+        clock=shop.clock,
+        holder=holder,
+        relay=await a_relay(shop, *sinks),
+        expire_due=expire_due,
+        sweep_seconds=0.02,
+        lease_seconds=lease_seconds,
+        grace_seconds=5.0,
+    )
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_the_sweeper_releases_every_reservation_whose_time_is_over(shop: Shop) -> None:
+    product = await shop.sell(stock=50)
+    orders = [(await shop.checkout.place(a_call(), a_request(("MUG", 2)))).order for _ in range(5)]
+    background = await a_background(shop, expire_due=lambda: shop.checkout.expire_due(limit=2))
+    assert await background.sweep() == 0
+    assert (await shop.level(product)).reserved == 10
+    shop.clock.advance(minutes=15)
+    assert await background.sweep() == 5
+    found = await shop.store.get_many(Order, [order.id for order in orders])
+    assert {order.state for order in found.values()} == {"expired"}
+    assert (await shop.level(product)).reserved == 0
+    assert await shop.store.verify() == []
+
+
+async def test_the_leader_delivers_and_sweeps_and_the_next_one_takes_over(shop: Shop) -> None:
+    await shop.sell(stock=50)
+    first, second = Recorder(), Recorder()
+    leading = await a_background(shop, first, expire_due=shop.checkout.expire_due)
+    waiting = await a_background(shop, second, holder="two", expire_due=shop.checkout.expire_due)
+    await leading.start()
+    await until(lambda: leading.leads)
+    await waiting.start()
+    told = await happens(shop, "order:1")
+    await until(lambda: first.got == told)
+    assert leading.is_alive()
+    assert waiting.is_alive()
+    assert not waiting.leads
+
+    await leading.stop()
+    assert not leading.is_alive()
+    await until(lambda: waiting.leads)
+    order = (await shop.checkout.place(a_call(), a_request(("MUG", 2)))).order
+    shop.clock.advance(minutes=15)
+    await until(lambda: any(event.kind == "order.expired" for event in second.got))
+    expired = await shop.store.get(Order, order.id)
+    assert expired is not None
+    assert expired.state == "expired"
+    assert [event.id for event in first.got] == [told[0].id]
+    assert told[0].id not in {event.id for event in second.got}
+    await waiting.stop()
+
+
+async def test_a_process_that_lost_its_lease_stops_working(shop: Shop) -> None:
+    sink = Recorder()
+    background = await a_background(shop, sink)
+    await background.start()
+    await until(lambda: background.leads)
+    lease = await shop.store.get(Lease, LEASE)
+    assert lease is not None
+    # Another process took the lease while this one was not looking.
+    while True:
+        lease = await shop.store.get(Lease, LEASE)
+        assert lease is not None
+        taken = Lease(
+            id=LEASE,
+            version=lease.version + 1,
+            holder="other",
+            until=shop.clock() + timedelta(hours=1),
+        )
+        try:
+            await shop.store.commit(ChangeSet(puts=(Put(taken),)))
+            break
+        except Exception:
+            continue
+    await until(lambda: not background.leads)
+    await asyncio.sleep(0)
+    await background.stop()
+    kept = await shop.store.get(Lease, LEASE)
+    assert kept is not None
+    assert kept.holder == "other"
+
+
+async def test_a_loop_that_fails_is_logged_and_starts_again(shop: Shop) -> None:
+    calls = 0
+
+    async def failing() -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise RuntimeError("a fault of ours")
+        return 0
+
+    sink = Recorder()
+    with capture_logs() as logs:
+        background = await a_background(shop, sink, expire_due=failing)
+        await background.start()
+        await until(lambda: calls >= 2)
+        told = await happens(shop, "order:1")
+        await until(lambda: sink.got == told)
+        await background.stop()
+    failures = [entry for entry in logs if entry["event"] == "background loop failed"]
+    assert [entry["loop"] for entry in failures] == ["sweeper"]
+
+
+async def test_the_console_says_nothing_of_accounts(shop: Shop) -> None:
+    with capture_logs() as logs:
+        await Console().deliver(an_event("order:1", "order.placed", number="AB-1"))
+        await Console().deliver(
+            an_event("account:1", "account.password_reset_requested", link="nonce")
+        )
+        await Console().deliver(an_event("product:1", "stock.low", available=2))
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [
+        ("order.placed", "info"),
+        ("account.password_reset_requested", "info"),
+        ("stock.low", "warning"),
+    ]
+    assert "nonce" not in str(logs[1])
+    assert logs[2]["data"] == {"available": 2}
