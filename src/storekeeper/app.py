@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import os
 import secrets
@@ -17,12 +18,39 @@ from litestar import Litestar
 
 from storekeeper.cache.rates import MemoryRates
 from storekeeper.config import Settings
+from storekeeper.http.api_keys import ApiKeysController
 from storekeeper.http.app import make_app
+from storekeeper.http.auth import Auth
 from storekeeper.http.health import Operation
 from storekeeper.http.orders import Orders
+from storekeeper.http.users import Users
+from storekeeper.http.webhooks import DeliveriesController, WebhooksController
+from storekeeper.identity.authenticator import StoreAuthenticator
+from storekeeper.identity.passwords import Passwords
+from storekeeper.identity.tokens import AccessTokens, ResetSecrets
+from storekeeper.notify.console import Console
+from storekeeper.notify.mail import Mail
+from storekeeper.notify.port import Sink
+from storekeeper.notify.relay import Relay
+from storekeeper.notify.retry import Retry
+from storekeeper.notify.webhook import Endpoints, Sender
+from storekeeper.services.account_removal import AccountRemoval
+from storekeeper.services.accounts import Accounts
+from storekeeper.services.api_keys import ApiKeys
+from storekeeper.services.background import Background
 from storekeeper.services.base import Tools
+from storekeeper.services.catalog import Catalog
 from storekeeper.services.catalog_cache import CatalogCache
 from storekeeper.services.checkout import Checkout
+from storekeeper.services.credentials import Credentials
+from storekeeper.services.deliveries import Deliveries
+from storekeeper.services.inventory import Inventory
+from storekeeper.services.locations import Locations
+from storekeeper.services.sessions import Sessions
+from storekeeper.services.throttle import Throttle
+from storekeeper.services.webhooks import Webhooks
+from storekeeper.store.sqlite import backup
+from storekeeper.store.sqlite.backup import BackedUp, Progress, Restored
 from storekeeper.store.sqlite.store import SqliteStore
 from storekeeper.telemetry.logging import log_request
 from storekeeper.telemetry.metrics import Metrics
@@ -66,8 +94,90 @@ class Shop:
             secrets=self.secrets,
         )
         self.checkout.count = self.metrics.order
+        self._wire_accounts()
+        self._wire_notifications()
+        self.catalog = Catalog(self.tools)
+        self.inventory = Inventory(self.tools)
+        self.locations = Locations(self.tools)
+
+    def _wire_accounts(self) -> None:
+        settings = self.settings
+        access_tokens = AccessTokens(
+            self.secrets, lifetime=timedelta(seconds=settings.access_token_seconds)
+        )
+        self.authenticator = StoreAuthenticator(self.store, access_tokens, clock=self.tools.clock)
+        self.passwords = Passwords(at_once=settings.password_hashes_at_once)
+        self.reset_secrets = ResetSecrets(self.secrets)
+        throttle = Throttle(self.tools)
+        self.credentials = Credentials(self.tools, self.passwords, throttle, self.reset_secrets)
+        self.accounts = Accounts(self.tools, self.passwords, self.credentials, throttle)
+        self.account_removal = AccountRemoval(self.tools, self.credentials)
+        self.sessions = Sessions(
+            self.tools,
+            self.passwords,
+            self.credentials,
+            access_tokens,
+            lifetime=timedelta(days=settings.refresh_token_days),
+        )
+        self.api_keys = ApiKeys(self.tools)
+
+    def _wire_notifications(self) -> None:
+        settings = self.settings
+        self.sender = Sender(
+            clock=self.tools.clock, private_allowed=settings.webhook_private_addresses
+        )
+        channels: list[Sink] = []
+        if settings.notify_console:
+            channels.append(Console())
+        if settings.smtp_host:
+            channels.append(
+                Mail(
+                    store=self.store,
+                    settings=settings,
+                    clock=self.tools.clock,
+                    guest_token=self.checkout.guest_token,
+                    reset_secret=self.reset_secrets.secret,
+                )
+            )
+        self.relay = Relay(
+            store=self.store,
+            clock=self.tools.clock,
+            channels=channels,
+            endpoints=Endpoints(self.store, self.sender),
+            retry=Retry(attempts=settings.delivery_attempts),
+        )
+        self.deliveries = Deliveries(self.tools)
+        self.webhooks = Webhooks(
+            self.tools,
+            self.deliveries,
+            ping=self.sender.send,
+            private_allowed=settings.webhook_private_addresses,
+        )
+        self.background = Background(
+            store=self.store,
+            clock=self.tools.clock,
+            holder=self.tools.new_id(),
+            relay=self.relay,
+            expire_due=self.checkout.expire_due,
+            sweep_seconds=settings.sweep_seconds,
+        )
+
+    async def prepare(self) -> None:
+        """Makes what every shop has: its first location. Harmless to repeat."""
+        await self.locations.ensure_defaults()
+
+    async def start(self) -> None:
+        """Begins the work that goes on beside requests: sweeping, relaying, importing."""
+        await self.prepare()
+        await self.background.start()
+
+    async def stop(self) -> None:
+        await self.background.stop()
 
     async def close(self) -> None:
+        """Finishes what waits to be written, then lets go of everything."""
+        await self.sender.close()
+        await asyncio.to_thread(self.passwords.close)
         await self.store.close()
 
 
@@ -90,7 +200,25 @@ async def open_shop(
         await shop.close()
 
 
-HANDLERS: Sequence[Any] = (Orders, Operation)
+HANDLERS: Sequence[Any] = (
+    Auth,
+    Users,
+    ApiKeysController,
+    Orders,
+    WebhooksController,
+    DeliveriesController,
+    Operation,
+)
+
+
+def tune_collector() -> None:
+    """Keeps the garbage collector from walking the whole application again and again.
+
+    What exists after the start stays; requests make short-lived values that are freed without it.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def make_asgi(shop: Shop) -> Litestar:
@@ -99,11 +227,24 @@ def make_asgi(shop: Shop) -> Litestar:
     @contextlib.asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         try:
+            await shop.start()
+            tune_collector()
             yield
         finally:
+            await shop.stop()
             await shop.close()
 
     return make_app(shop, HANDLERS, lifespan=lifespan, max_body_bytes=shop.settings.max_body_bytes)
+
+
+def back_up(settings: Settings, target: Path, *, force: bool, progress: Progress) -> BackedUp:
+    """Copies the shop while it is in use; see `store.sqlite.backup`."""
+    return backup.back_up(Path(settings.database), target, force=force, progress=progress)
+
+
+def restore(settings: Settings, source: Path, *, now: datetime, progress: Progress) -> Restored:
+    """Puts a copy in the shop's place; see `store.sqlite.backup`."""
+    return backup.restore(source, Path(settings.database), now=now, progress=progress)
 
 
 def signing_secrets(settings: Settings) -> tuple[bytes, ...]:

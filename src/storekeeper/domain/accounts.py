@@ -53,7 +53,8 @@ Password = Annotated[str, msgspec.Meta(max_length=1_000)]
 class Account(Struct, frozen=True, kw_only=True):
     """Somebody who can log in. A deleted account keeps its id (orders refer to it) and no more.
 
-    `epoch` is in every access token: raising it ends all of them at once.
+    `epoch` is in every session: raising it ends all of them at once, also one that began
+    while they were being counted.
     `deleting`: nobody can log in any more, and its orders are being cleared of personal data.
     `password_hash` is empty for an account that has to set a password by link first.
     """
@@ -73,7 +74,8 @@ class Account(Struct, frozen=True, kw_only=True):
 class Session(Struct, frozen=True, kw_only=True):
     """A family of refresh tokens: one log-in on one device.
 
-    Only the newest token (`token_hash`) is good; any older one seen again ends the family.
+    Only the newest token (`token_hash`) is good; any older one seen again ends the family. It
+    lasts while `epoch` is the account's.
     """
 
     id: str
@@ -84,6 +86,7 @@ class Session(Struct, frozen=True, kw_only=True):
     used_at: datetime
     expires_at: datetime
     client: str = ""
+    epoch: int = 1
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):
@@ -100,12 +103,17 @@ class ApiKey(Struct, frozen=True, kw_only=True):
 
 
 class ResetLink(Struct, frozen=True, kw_only=True):
-    """A single-use link to set a new password; `id` is the hash of its secret."""
+    """A single-use link to set a new password; `id` is the hash of its secret.
+
+    `seal` is a hash of the address and password that it was asked for: when either changes, the
+    link is void.
+    """
 
     id: str
     version: int
     account_id: AccountId
     expires_at: datetime
+    seal: str = ""
 
 
 class Attempts(Struct, frozen=True, kw_only=True):

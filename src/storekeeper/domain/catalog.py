@@ -128,6 +128,7 @@ def revise(product: Product, details: ProductDetails, *, now: datetime) -> Produ
     )
 
 
-def details_of(product: Product) -> ProductDetails:
+def details_of(product: ProductDetails) -> ProductDetails:
+    """What is said of a product, without its identity and history."""
     names = ProductDetails.__struct_fields__
     return ProductDetails(**{name: getattr(product, name) for name in names})

@@ -14,8 +14,10 @@ from litestar.types import ControllerRouterHandler
 from storekeeper import __version__
 from storekeeper.domain.errors import ShopError
 from storekeeper.http import problems
+from storekeeper.http.express import Express
 from storekeeper.http.gate import Gate
 from storekeeper.http.security import Door
+from storekeeper.http.strict import StrictRequest
 
 
 def make_app(
@@ -30,6 +32,7 @@ def make_app(
     app = Litestar(
         route_handlers=list(handlers),
         middleware=[Door],
+        request_class=StrictRequest,
         exception_handlers={
             ShopError: problems.of_shop_error,
             HTTPException: problems.of_http_error,
@@ -48,7 +51,7 @@ def make_app(
     app.state.shop = shop
     # Outside of the router, so that what has no route is named, limited, counted and logged too.
     app.asgi_handler = Gate(
-        app.asgi_handler,
+        Express(app.asgi_handler, shop.checkout, max_body_bytes),
         authenticator=shop.authenticator,
         limiter=shop.limiter,
         metrics=shop.metrics,

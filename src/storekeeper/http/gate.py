@@ -11,11 +11,10 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from storekeeper.domain.accounts import GUEST, Principal
-from storekeeper.domain.errors import ShopError, TooManyRequests
+from storekeeper.domain.errors import TooManyRequests
 from storekeeper.http import problems
 from storekeeper.http.security import Authenticator
 from storekeeper.telemetry.logging import AccessLine
-
 
 
 class RequestMetrics(Protocol):
@@ -69,7 +68,7 @@ class Gate:
         request_id = given or self._new_id()
         scope["request_id"] = request_id  # type: ignore[typeddict-unknown-key]
         extra: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id.encode())]
-        status = 500
+        status = 0
 
         async def send_named(message: Message) -> None:
             nonlocal status
@@ -89,11 +88,13 @@ class Gate:
             scope["user"] = principal
             self._keep_rate(principal, client, extra)
             await self._app(scope, receive, send_named)
-        except ShopError as error:
-            answer = problems.respond(error, request_id).to_asgi_response()
+        except Exception as error:
+            if status:
+                raise  # the answer has begun already
+            answer = problems.of_error(error, request_id).to_asgi_response()
             await answer(scope, receive, send_named)
         finally:
-            self._finish(scope, principal, status, time.perf_counter() - started, request_id)
+            self._finish(scope, principal, status or 500, time.perf_counter() - started, request_id)
 
     def _keep_rate(
         self, principal: Principal, client: str, extra: list[tuple[bytes, bytes]]
@@ -134,5 +135,3 @@ def _safe_id(value: bytes) -> str | None:
     if 0 < len(value) <= 128 and all(0x21 <= byte <= 0x7E for byte in value):
         return value.decode("ascii")
     return None
-
-

@@ -30,6 +30,7 @@ from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
 from storekeeper.http.security import (
     PUBLIC,
     SIGNED_IN_OR_KEY,
+    call_by,
     call_of,
     principal_of,
     version_of,
@@ -234,11 +235,7 @@ class Orders(Controller):
 
         Guests name an `email` and get a `token` with which to follow the order.
         """
-        checkout = checkout_of(request)
-        call = call_of(request, "orders.place", data, idempotency_key)
-        placed = await checkout.place(call, data)
-        token = checkout.guest_token(placed.order.id) if placed.order.customer_id is None else None
-        return answer(placed.order, status=201, token=token, replayed=placed.is_replay)
+        return await place_order(checkout_of(request), principal_of(request), data, idempotency_key)
 
     @get(
         "/",
@@ -423,6 +420,15 @@ class Orders(Controller):
             if_match=version_of(if_match),
         )
         return answer(order)
+
+
+async def place_order(
+    checkout: Checkout, principal: Principal, data: PlaceOrder, key: str | None
+) -> Answer[OrderView]:
+    """Places it and answers 201; an earlier try's order comes back with a header that says so."""
+    placed = await checkout.place(call_by(principal, "orders.place", data, key), data)
+    token = checkout.guest_token(placed.order.id) if placed.order.customer_id is None else None
+    return answer(placed.order, status=201, token=token, replayed=placed.is_replay)
 
 
 def checkout_of(request: ApiRequest) -> Checkout:

@@ -79,9 +79,15 @@ def of_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Answ
 
 
 def of_fault(request: Request[Any, Any, Any], error: Exception) -> Answer[bytes]:
-    """A fault of ours: told to the log with its trace, to the caller without."""
-    log.error("request failed", exc_info=error, request_id=request_id_of(request))
-    return respond(Fault("something went wrong on our side; it was logged"), request_id_of(request))
+    return of_error(error, request_id_of(request))
+
+
+def of_error(error: Exception, request_id: str | None) -> Answer[bytes]:
+    """A refusal as it is; a fault of ours is told to the log with its trace, not to the caller."""
+    if isinstance(error, ShopError):
+        return respond(error, request_id)
+    log.error("request failed", exc_info=error, request_id=request_id)
+    return respond(Fault("something went wrong on our side; it was logged"), request_id)
 
 
 class Fault(ShopError):
@@ -132,6 +138,14 @@ def _translated(request: Request[Any, Any, Any], error: HTTPException) -> ShopEr
         log.error("request failed", exc_info=error, request_id=request_id_of(request))
         return Fault("something went wrong on our side; it was logged")
     return by_status.get(error.status_code, errors.Malformed)(error.detail or "refused")
+
+
+def of_decode_error(error: Exception) -> ShopError:
+    """Unreadable JSON is 400; JSON of the wrong shape is 422 with its field."""
+    if isinstance(error, msgspec.ValidationError):
+        field, reason = field_and_reason(str(error))
+        return errors.Invalid(reason, field=field)
+    return errors.Malformed(f"the body is not JSON: {error}")
 
 
 def _of_validation(error: ValidationException) -> ShopError:

@@ -64,11 +64,14 @@ def principal_of(request: Request[Any, Any, Any]) -> Principal:
 
 def call_of(request: Request[Any, Any, Any], operation: str, data: Any, key: str | None) -> Call:
     """The caller, and the idempotency key with the hash of what it came with."""
-    if key is not None and not 0 < len(key) <= MAX_KEY:
-        raise Invalid(f"an Idempotency-Key has 1 to {MAX_KEY} characters", field="Idempotency-Key")
-    principal = principal_of(request)
-    if not key:
+    return call_by(principal_of(request), operation, data, key)
+
+
+def call_by(principal: Principal, operation: str, data: Any, key: str | None) -> Call:
+    if key is None:
         return Call(principal=principal)
+    if not 0 < len(key) <= MAX_KEY:
+        raise Invalid(f"an Idempotency-Key has 1 to {MAX_KEY} characters", field="Idempotency-Key")
     return Call(principal=principal, key=key, fingerprint=fingerprint(operation, data))
 
 

@@ -11,7 +11,6 @@ from storekeeper.domain.accounts import (
     Account,
     ApiKey,
     Principal,
-    ResetLink,
     Session,
     normal_email,
 )
@@ -35,9 +34,7 @@ _PAGE = 200
 
 def changed(account: Account, now: datetime, **fields: Any) -> Account:
     """The account's next version."""
-    return msgspec.structs.replace(
-        account, version=account.version + 1, updated_at=now, **fields
-    )
+    return msgspec.structs.replace(account, version=account.version + 1, updated_at=now, **fields)
 
 
 def email_claim(email: str, account_id: str) -> Claim:
@@ -88,7 +85,7 @@ def check_version(account: Account, if_match: int | None) -> None:
 
 
 async def records_of(
-    store: Store, kind: type[Session] | type[ApiKey] | type[ResetLink], account_id: str
+    store: Store, kind: type[Session] | type[ApiKey], account_id: str
 ) -> list[Any]:
     """All records of a kind that hang on an account, oldest first; their number is limited."""
     found: list[Any] = []
@@ -101,16 +98,23 @@ async def records_of(
             return found
 
 
-async def ending_sessions(store: Store, account_id: str, keep: str | None = None) -> ChangeSet:
-    """Ends every session of an account but `keep`, and all links to set a password."""
-    sessions = await records_of(store, Session, account_id)
-    links = await records_of(store, ResetLink, account_id)
-    return ChangeSet(
-        deletes=(
-            *(Delete("Session", s.id, s.version) for s in sessions if s.id != keep),
-            *(Delete("ResetLink", link.id, link.version) for link in links),
-        )
-    )
+async def ending_sessions(
+    store: Store, before: Account, after: Account, keep: str | None = None
+) -> ChangeSet:
+    """Puts `after` with a new epoch, which ends every session of the account but `keep`.
+
+    A session that begins while they are being read has the old epoch, so it ends too.
+    """
+    epoch = before.epoch + 1
+    puts: list[Put] = [Put(msgspec.structs.replace(after, epoch=epoch))]
+    deletes: list[Delete] = []
+    for session in await records_of(store, Session, before.id):
+        if session.id == keep:
+            version = session.version + 1
+            puts.append(Put(msgspec.structs.replace(session, version=version, epoch=epoch)))
+        else:
+            deletes.append(Delete("Session", session.id, session.version))
+    return ChangeSet(puts=tuple(puts), deletes=tuple(deletes))
 
 
 async def ending_admin(store: Store, account: Account) -> ChangeSet:

@@ -82,7 +82,7 @@ async def commit_once(store: Store, call: Call, owner: str, change: ChangeSet) -
     key was faster, nothing is written and its owner is the answer."""
     claims = key_claims(call, owner)
     try:
-        await store.commit(change + ChangeSet(claims=claims) if claims else change)
+        await store.commit(ChangeSet(claims=claims) + change if claims else change)
     except Taken as taken:
         if claims and (taken.claim.scope, taken.claim.value) == (KEY, call.key_name):
             return _owner(taken.claim, call)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.errors import Invalid, ProductUnavailable
 from storekeeper.domain.stock import MAIN, Location
 from storekeeper.domain.types import LocationId, fold_sku
 from storekeeper.store.port import Store
+
+T = TypeVar("T")
+_SKU = "sku:"
 
 
 class Wanted(Protocol):
@@ -23,7 +26,7 @@ class Wanted(Protocol):
 
 
 class CatalogCache:
-    """At most `size` products by id and by SKU, each good while its stamp stands still.
+    """At most `size` products, each good while its stamp stands still.
 
     What is decided on them carries their version into the change set, so a product that was
     stale all the same is refused there and read again.
@@ -32,7 +35,8 @@ class CatalogCache:
     def __init__(self, store: Store, size: int = 10_000) -> None:
         self._store = store
         self._size = size
-        self._by_key: OrderedDict[str, tuple[Product, int]] = OrderedDict()
+        self._by_id: OrderedDict[str, tuple[Product, int]] = OrderedDict()
+        self._ids: OrderedDict[str, str] = OrderedDict()
         self._locations: tuple[LocationId, ...] | None = None
         self._locations_stamp = -1
 
@@ -41,12 +45,13 @@ class CatalogCache:
 
         Raises `Invalid` for one that doesn't exist, `ProductUnavailable` for one not for sale.
         """
-        found = [self._cached(_key(number, line)) for number, line in enumerate(lines)]
+        keys = [_key(number, line) for number, line in enumerate(lines)]
+        found = [self._cached(key) for key in keys]
         if None in found:
-            await self._read(
-                [line for line, product in zip(lines, found, strict=True) if product is None]
+            read = await self._read(
+                {key for key, product in zip(keys, found, strict=True) if product is None}
             )
-            found = [self._cached(_key(number, line)) for number, line in enumerate(lines)]
+            found = [product or read.get(key) for key, product in zip(keys, found, strict=True)]
         products: list[Product] = []
         for number, (line, product) in enumerate(zip(lines, found, strict=True)):
             if product is None:
@@ -65,9 +70,7 @@ class CatalogCache:
 
     def forget(self, product_id: str) -> None:
         """Lets go of a product that turned out to be stale."""
-        held = self._by_key.pop(product_id, None)
-        if held is not None:
-            self._by_key.pop(f"sku:{fold_sku(held[0].sku)}", None)
+        self._by_id.pop(product_id, None)
 
     async def locations(self) -> tuple[LocationId, ...]:
         """Active locations by priority; `main` where none was ever named."""
@@ -82,36 +85,47 @@ class CatalogCache:
         return self._locations
 
     def _cached(self, key: str) -> Product | None:
-        held = self._by_key.get(key)
+        held = self._by_id.get(self._ids.get(key, key))
         if held is None:
             return None
         product, stamp = held
         if self._store.stamp("catalog", product.id) != stamp:
             self.forget(product.id)
             return None
-        return product
+        # A SKU may have gone to another product since.
+        return product if key in (product.id, _sku_key(product.sku)) else None
 
-    async def _read(self, lines: Iterable[Wanted]) -> None:
-        ids: list[str] = list({line.product_id for line in lines if line.product_id is not None})
-        skus = list({fold_sku(line.sku) for line in lines if line.sku is not None})
-        # The stamp is taken before the reading: a change in between is then seen as one.
-        stamps = {id: self._store.stamp("catalog", id) for id in ids}
-        if ids:
-            for id, product in (await self._store.get_many(Product, ids)).items():
-                self._keep(id, product, stamps[id])
+    async def _read(self, keys: set[str]) -> dict[str, Product]:
+        """The products of these keys as they are now, of those that there are."""
+        ids = {key: key for key in keys if not key.startswith(_SKU)}
+        skus = [key.removeprefix(_SKU) for key in keys if key.startswith(_SKU)]
         if skus:
-            # A SKU's product isn't known before; the guard finds out if it changed meanwhile.
-            for product in (await self._store.products_by_sku(skus)).values():
-                stamp = self._store.stamp("catalog", product.id)
-                self._keep(f"sku:{fold_sku(product.sku)}", product, stamp)
+            for sku, product in (await self._store.products_by_sku(skus)).items():
+                ids[_SKU + sku] = product.id
+        # The stamps are taken before the reading: a change in between is then seen as one.
+        stamps = {id: self._store.stamp("catalog", id) for id in ids.values()}
+        products = await self._store.get_many(Product, list(stamps))
+        found: dict[str, Product] = {}
+        for key, id in ids.items():
+            if id in products and key in (id, _sku_key(products[id].sku)):
+                found[key] = products[id]
+                _keep(self._by_id, id, (products[id], stamps[id]), self._size)
+                if key != id:
+                    _keep(self._ids, key, id, self._size)
+        return found
 
-    def _keep(self, key: str, product: Product, stamp: int) -> None:
-        self._by_key[key] = (product, stamp)
-        while len(self._by_key) > self._size:
-            self._by_key.popitem(last=False)
+
+def _keep(kept: OrderedDict[str, T], key: str, value: T, size: int) -> None:
+    kept[key] = value
+    while len(kept) > size:
+        kept.popitem(last=False)
+
+
+def _sku_key(sku: str) -> str:
+    return _SKU + fold_sku(sku)
 
 
 def _key(number: int, line: Wanted) -> str:
     if (line.product_id is None) == (line.sku is None):
         raise Invalid("name the product by product_id or by sku", field=f"lines[{number}]")
-    return line.product_id if line.product_id is not None else f"sku:{fold_sku(str(line.sku))}"
+    return line.product_id if line.product_id is not None else _sku_key(str(line.sku))

@@ -45,7 +45,7 @@ from storekeeper.domain.types import (
     Sku,
     Struct,
 )
-from storekeeper.services.base import Call, Tools, commit_once, made_before, require
+from storekeeper.services.base import Call, Tools, key_claims, made_before, require
 from storekeeper.services.catalog_cache import CatalogCache
 
 RETRIES = 16
@@ -268,24 +268,36 @@ class Checkout:
         if await made_before(self._store, call):
             return await self.order(call.principal, order_id)
         for _ in range(RETRIES):
-            order = await self.order(call.principal, order_id)
-            if if_match is not None and order.version != if_match:
-                raise PreconditionFailed(
-                    f"the order is at version {order.version}; read it again", current=order.version
-                )
-            changed, change = transition(order, self._tools.step(call.principal))
-            if changed is order:
-                return order
             try:
-                owner = await commit_once(self._store, call, order_id, change)
-            except Stale:
-                continue
-            except Short as short:
-                raise self._short_lines(short) from None
-            except Refusal as refusal:
-                raise Conflict(str(refusal)) from refusal
-            return changed if owner == order_id else await self.order(call.principal, order_id)
+                return await self._try_to_change(call, order_id, transition, if_match)
+            except (Stale, Taken, ShopError) as error:
+                # What an earlier try did is the answer, however the order stands by now.
+                if await made_before(self._store, call):
+                    return await self.order(call.principal, order_id)
+                if isinstance(error, ShopError):
+                    raise
         raise Conflict("others keep changing this order; try again shortly")
+
+    async def _try_to_change(
+        self, call: Call, order_id: OrderId, transition: Transition, if_match: int | None
+    ) -> Order:
+        order = await self.order(call.principal, order_id)
+        if if_match is not None and order.version != if_match:
+            raise PreconditionFailed(
+                f"the order is at version {order.version}; read it again", current=order.version
+            )
+        changed, change = transition(order, self._tools.step(call.principal))
+        if changed is order:
+            return order
+        try:
+            await self._store.commit(change + ChangeSet(claims=key_claims(call, order_id)))
+        except (Stale, Taken):
+            raise
+        except Short as short:
+            raise self._short_lines(short) from None
+        except Refusal as refusal:
+            raise Conflict(str(refusal)) from refusal
+        return changed
 
     async def order(self, principal: Principal, order_id: OrderId) -> Order:
         """An order that the caller may see; raises `NotFound` for any other."""

@@ -10,7 +10,7 @@ from storekeeper.domain.changes import ChangeSet, Delete, Put
 from storekeeper.domain.errors import LinkUsed, WrongPassword
 from storekeeper.domain.types import AccountId
 from storekeeper.identity.passwords import Passwords
-from storekeeper.identity.tokens import ResetSecrets, hashed
+from storekeeper.identity.tokens import ResetSecrets, hashed, new_secret
 from storekeeper.services.account_records import (
     account_by_email,
     account_event,
@@ -84,8 +84,9 @@ class Credentials:
             account = await own_account(self._store, principal)
             if account.password_hash != proven:
                 raise WrongPassword("the password was changed meanwhile", field="current_password")
-            change = await ending_sessions(self._store, account.id, keep=principal.session_id)
-            await self._store.commit(change + self._setting(account, new_hash))
+            await self._store.commit(
+                await self._setting(account, new_hash, keep=principal.session_id)
+            )
 
         await with_fresh_reads(attempt)
 
@@ -107,9 +108,12 @@ class Credentials:
                 version=1,
                 account_id=_NOBODY if account is None else account.id,
                 expires_at=step.now + LINK_LASTS,
+                seal=new_secret() if account is None else _seal(account),
             )
-            told = () if account is None else (
-                account_event(account, events.PASSWORD_RESET_REQUESTED, step, link=nonce),
+            told = (
+                ()
+                if account is None
+                else (account_event(account, events.PASSWORD_RESET_REQUESTED, step, link=nonce),)
             )
             await self._store.commit(ChangeSet(puts=(Put(link),), events=told))
 
@@ -129,10 +133,8 @@ class Credentials:
 
         async def attempt() -> Account:
             link, account = await self._linked(secret)
-            change = await ending_sessions(self._store, account.id)
-            if Delete("ResetLink", link.id, link.version) not in change.deletes:
-                raise LinkUsed("this link was used already; ask for a new one", field="token")
-            await self._store.commit(change + self._setting(account, new_hash, ends_tokens=True))
+            used = ChangeSet(deletes=(Delete("ResetLink", link.id, link.version),))
+            await self._store.commit(used + await self._setting(account, new_hash))
             return account
 
         account = await with_fresh_reads(attempt)
@@ -147,14 +149,19 @@ class Credentials:
             or link.expires_at <= self._tools.clock()
             or account is None
             or account.status != "active"
+            or link.seal != _seal(account)
         ):
-            raise LinkUsed("this link was used already or is too old; ask for a new one", field="token")
+            raise LinkUsed(
+                "this link was used already or is too old; ask for a new one", field="token"
+            )
         return link, account
 
-    def _setting(self, account: Account, new_hash: str, *, ends_tokens: bool = False) -> ChangeSet:
+    async def _setting(self, account: Account, new_hash: str, keep: str | None = None) -> ChangeSet:
         step = self._tools.step(BY_SYSTEM.principal)
-        epoch = account.epoch + 1 if ends_tokens else account.epoch
-        return ChangeSet(
-            puts=(Put(changed(account, step.now, password_hash=new_hash, epoch=epoch)),),
-            events=(account_event(account, events.PASSWORD_CHANGED, step),),
-        )
+        after = changed(account, step.now, password_hash=new_hash)
+        told = account_event(account, events.PASSWORD_CHANGED, step)
+        return await ending_sessions(self._store, account, after, keep) + ChangeSet(events=(told,))
+
+
+def _seal(account: Account) -> str:
+    return hashed(f"{account.email}\n{account.password_hash}")

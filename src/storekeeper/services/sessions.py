@@ -108,7 +108,7 @@ class Sessions:
         account = await own_account(self._store, principal)
         now = self._tools.clock()
         sessions: list[Session] = await records_of(self._store, Session, account.id)
-        return [session for session in sessions if session.expires_at > now]
+        return [s for s in sessions if s.expires_at > now and s.epoch == account.epoch]
 
     async def end(self, principal: Principal, session_id: str) -> None:
         """Ends one of the caller's sessions; raises `NotFound` for any other."""
@@ -125,6 +125,7 @@ class Sessions:
             version=1,
             account_id=account.id,
             token_hash=hashed(secret),
+            epoch=account.epoch,
             created_at=now,
             used_at=now,
             expires_at=now + self._lifetime,
@@ -134,7 +135,7 @@ class Sessions:
         if renewed_hash:
             change += ChangeSet(puts=(Put(changed(account, now, password_hash=renewed_hash)),))
         else:
-            # A password change or a log-out everywhere in between must not miss this session.
+            # Of a password that was changed, or an account deleted, in between no session begins.
             change += ChangeSet(checks=(Check("Account", account.id, account.version),))
         others = await records_of(self._store, Session, account.id)
         surplus = others[: max(0, len(others) + 1 - MOST_SESSIONS)]
@@ -148,7 +149,7 @@ class Sessions:
         if session is None or session.expires_at <= now:
             raise Unauthenticated(_ENDED)
         account = await self._store.get(Account, session.account_id)
-        if account is None or account.status != "active":
+        if account is None or account.status != "active" or account.epoch != session.epoch:
             raise Unauthenticated(_ENDED)
         if not is_hash_of(session.token_hash, secret):
             await self._store.commit(
@@ -180,9 +181,8 @@ class Sessions:
 
     async def _log_out_everywhere(self, principal: Principal) -> None:
         account = await own_account(self._store, principal)
-        ended = changed(account, self._tools.clock(), epoch=account.epoch + 1)
-        change = await ending_sessions(self._store, account.id)
-        await self._store.commit(change + ChangeSet(puts=(Put(ended),)))
+        after = changed(account, self._tools.clock())
+        await self._store.commit(await ending_sessions(self._store, account, after))
 
     async def _end(self, session_id: str) -> None:
         session = await self._store.get(Session, session_id)
@@ -193,7 +193,7 @@ class Sessions:
 
     def _tokens(self, account: Account, session: Session, secret: str, now: datetime) -> Tokens:
         return Tokens(
-            access_token=self._access_tokens.issue(account.id, session.id, account.epoch, now),
+            access_token=self._access_tokens.issue(account.id, session.id, now),
             refresh_token=joined(session.id, secret),
             expires_in=int(self._access_tokens.lifetime.total_seconds()),
             account_id=account.id,

@@ -72,7 +72,9 @@ class Throttle:
         """Raises `TooManyRequests` while one of them has to wait."""
         now = self._clock()
         kept = await self._read(now, subjects)
-        wait = max(((attempts.next_at - now).total_seconds() for attempts in kept.values()), default=0)
+        wait = max(
+            ((attempts.next_at - now).total_seconds() for attempts in kept.values()), default=0
+        )
         if wait > 0:
             seconds = math.ceil(wait)
             raise TooManyRequests(

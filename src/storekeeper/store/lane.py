@@ -35,6 +35,7 @@ class Lane:
         self._gathering: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[Any], Any]] = []
         self._ready = threading.Condition()
         self._closing = False
+        self._ended = False
         self._started: threading.Event = threading.Event()
         self._start_error: BaseException | None = None
         self._thread = threading.Thread(
@@ -57,16 +58,23 @@ class Lane:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         if not self._gathering:
-            loop.call_soon(self._hand_over)
+            # A few turns later, so that requests that were read together are written together.
+            loop.call_soon(loop.call_soon, loop.call_soon, self._hand_over)
         self._gathering.append((loop, future, item))
         return await future
 
-    def close(self) -> None:
-        """Answers what waits, then ends the thread. Blocks; call it off the event loop."""
+    def stop_taking(self) -> None:
+        """Refuses what comes from now on. On the event loop, where nothing is just being asked:
+        from another thread an item could slip in behind the last batch and wait for ever."""
         self._hand_over()
         with self._ready:
             self._closing = True
             self._ready.notify()
+
+    def close(self) -> None:
+        """Answers what waits, then ends the thread. Blocks; call it off the event loop, after
+        `stop_taking`."""
+        self.stop_taking()
         self._thread.join()
 
     def _hand_over(self) -> None:
@@ -89,6 +97,7 @@ class Lane:
                 while not self._queue and not self._closing:
                     self._ready.wait()
                 if not self._queue:
+                    self._ended = True
                     return
                 count = min(self._batch, len(self._queue))
                 taken = [self._queue.popleft() for _ in range(count)]

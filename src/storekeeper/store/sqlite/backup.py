@@ -57,16 +57,14 @@ def back_up(
     _require_other(database, target)
     if target.exists() and not force:
         raise AlreadyExists(f"{target} exists already; name another file, or say --force")
-    with _lock(database, fcntl.LOCK_SH, "is being restored; wait until that has ended"):
-        with _temporary(target) as copy:
-            with told_clearly(database):
-                source = connect(database, read_only=True)
-            with contextlib.closing(source):
-                _require_known(source)
-                version = _copy(source, copy, database, progress)
-            size = copy.stat().st_size
-            copy.replace(target)
-            _flush_folder(target.parent)
+    replacing = "is being restored; wait until that has ended"
+    with _lock(database, fcntl.LOCK_SH, replacing), _temporary(target) as copy:
+        with contextlib.closing(connect(database, read_only=True)) as source:
+            _require_known(source)
+            version = _copy(source, copy, database, progress)
+        size = copy.stat().st_size
+        copy.replace(target)
+        _flush_folder(target.parent)
     return BackedUp(path=str(target), bytes=size, schema=version)
 
 
@@ -176,9 +174,11 @@ def _set_aside(database: Path, now: datetime) -> Path | None:
         wal.unlink(missing_ok=True)
         return None
     # A server that was killed leaves its last commits in the -wal; they belong to the old file.
-    with contextlib.suppress(StoreUnavailable, apsw.Error):
-        with contextlib.closing(connect(database)) as connection:
-            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    with (
+        contextlib.suppress(StoreUnavailable, apsw.Error),
+        contextlib.closing(connect(database)) as connection,
+    ):
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     kept = _free_name(database, now)
     if wal.exists():
         wal.rename(f"{kept}-wal")

@@ -78,7 +78,7 @@ class Reader:
         after: str | None,
         newest_first: bool = False,
     ) -> Page[Any]:
-        name = f"{kind.__name__}.{index}"
+        name = f"{'-' if newest_first else ''}{kind.__name__}.{index}"
         start = cursor.decode(after, name, str)[0] if after else ""
         beyond, order = ("<", "DESC") if newest_first else (">", "ASC")
         bindings: list[Any] = [kind.__name__, index, value]
@@ -101,12 +101,13 @@ class Reader:
     def list_all(
         self, kind: type[Any], limit: int, after: str | None, newest_first: bool = False
     ) -> Page[Any]:
+        name = f"{'-' if newest_first else ''}{kind.__name__}"
         beyond, order = ("<", "DESC") if newest_first else (">", "ASC")
         bindings: list[Any] = [kind.__name__]
         where = "kind = ?"
         if after:
             where += f" AND id {beyond} ?"
-            bindings.append(cursor.decode(after, "id", str)[0])
+            bindings.append(cursor.decode(after, name, str)[0])
         found = self.rows(
             f"SELECT id, doc FROM record WHERE {where} ORDER BY id {order} LIMIT ?",  # noqa: S608 - fixed texts only
             (*bindings, limit + 1),
@@ -115,7 +116,7 @@ class Reader:
             found,
             limit,
             lambda row: kinds.decode(kind, row[1]),
-            lambda row: cursor.encode(kind.__name__, row[0]),
+            lambda row: cursor.encode(name, row[0]),
         )
 
     def claims(self, scope: str, values: Sequence[str]) -> dict[str, Claim]:

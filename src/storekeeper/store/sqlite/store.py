@@ -255,12 +255,12 @@ class SqliteStore:
         return len(self._write_lane)
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._close)
+        for lane in (self._write_lane, *self._read_lanes):
+            lane.stop_taking()
+            await asyncio.to_thread(lane.close)
+        await asyncio.to_thread(self._let_go)
 
-    def _close(self) -> None:
-        self._write_lane.close()
-        for lane in self._read_lanes:
-            lane.close()
+    def _let_go(self) -> None:
         for reader in self._readers:
             reader.close()
         self._writer.close()
