@@ -8,6 +8,7 @@ import gc
 import ipaddress
 import os
 import secrets
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -156,10 +157,11 @@ class Shop:
         self.background = Background(
             store=self.store,
             clock=self.tools.clock,
-            holder=self.tools.new_id(),
+            holder=f"{socket.gethostname()}:{os.getpid()}:{self.tools.new_id()}",
             relay=self.relay,
             expire_due=self.checkout.expire_due,
             sweep_seconds=settings.sweep_seconds,
+            finish_removals=self.account_removal.finish,
         )
 
     async def prepare(self) -> None:

@@ -70,7 +70,11 @@ class RowError(Struct, frozen=True, kw_only=True):
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """Long work and its progress. `done` and `total` are bytes of the file."""
+    """Long work and its progress.
+
+    `done` and `total` are bytes to read; the figures are those of its `phase`. `errors` are the
+    first of all bad rows.
+    """
 
     id: str
     version: int
@@ -89,6 +93,7 @@ class Job(Struct, frozen=True, kw_only=True):
     dry_run: bool = False
     skip_bad: bool = False
     errors: tuple[RowError, ...] = ()
+    phase: str = ""
     message: str = ""
 
 

@@ -11,7 +11,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from storekeeper.domain.accounts import GUEST, Principal
-from storekeeper.domain.errors import TooManyRequests
+from storekeeper.domain.errors import TooManyRequests, Unauthenticated
 from storekeeper.http import problems
 from storekeeper.http.security import Authenticator
 from storekeeper.telemetry.logging import AccessLine
@@ -81,12 +81,19 @@ class Gate:
         try:
             client = self._client_of(scope)
             scope["client_address"] = client  # type: ignore[typeddict-unknown-key]
+            refused: Unauthenticated | None = None
             if authorization is not None:
-                principal = self._authenticator.remembered(
-                    authorization
-                ) or await self._authenticator.principal_of(authorization)
+                try:
+                    principal = self._authenticator.remembered(
+                        authorization
+                    ) or await self._authenticator.principal_of(authorization)
+                except Unauthenticated as error:
+                    refused = error
             scope["user"] = principal
             self._keep_rate(principal, client, extra)
+            # Who logs in or refreshes may still send the token that has just run out.
+            if refused is not None and not scope["path"].startswith("/auth/"):
+                raise refused
             await self._app(scope, receive, send_named)
         except Exception as error:
             if status:

@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 LEASE = "lease:background"
 LEASE_S = 10.0
 PURGE_S = 3_600.0
+REMOVALS_S = 60.0
 PURGE_BATCH = 500
 LONGEST_REST_S = 60.0
 # How long deliveries under way may still take when the shop stops.
@@ -32,7 +33,7 @@ Loop = Callable[[asyncio.Event], Awaitable[None]]
 
 class Background:
     """`expire_due()` releases some reservations and answers how many; it is called until none
-    is left, every `sweep_seconds`."""
+    is left, every `sweep_seconds`. `finish_removals()` goes on with accounts being deleted."""
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Background:
         relay: Relay,
         expire_due: Callable[[], Awaitable[int]],
         sweep_seconds: float,
+        finish_removals: Callable[[], Awaitable[int]] | None = None,
         lease_seconds: float = LEASE_S,
         grace_seconds: float = GRACE_S,
     ) -> None:
@@ -51,6 +53,7 @@ class Background:
         self._relay = relay
         self._expire_due = expire_due
         self._sweep_seconds = sweep_seconds
+        self._finish_removals = finish_removals
         self._lease_seconds = lease_seconds
         self._grace_seconds = grace_seconds
         self._tenure = Tenure(
@@ -155,6 +158,8 @@ class Background:
             group.create_task(self._keep("relay", self._relay.run, end))
             group.create_task(self._keep("sweeper", self._sweeping, end))
             group.create_task(self._keep("purge", self._purging, end))
+            if self._finish_removals is not None:
+                group.create_task(self._keep("removals", self._removing, end))
 
     async def _keep(self, name: str, loop: Loop, end: asyncio.Event) -> None:
         """Starts a loop again after a fault, with rests that grow while it keeps failing."""
@@ -174,6 +179,12 @@ class Background:
         while not end.is_set():
             await self.sweep()
             await _wait(end, self._sweep_seconds)
+
+    async def _removing(self, end: asyncio.Event) -> None:
+        while not end.is_set():
+            if self._finish_removals is not None:
+                await self._finish_removals()
+            await _wait(end, REMOVALS_S)
 
     async def _purging(self, end: asyncio.Event) -> None:
         while not end.is_set():

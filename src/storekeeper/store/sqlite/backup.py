@@ -46,7 +46,11 @@ class Restored(Struct, frozen=True, kw_only=True):
 
 
 def back_up(
-    database: Path, target: Path, *, force: bool = False, progress: Progress = lambda done, all: None
+    database: Path,
+    target: Path,
+    *,
+    force: bool = False,
+    progress: Progress = lambda done, all: None,
 ) -> BackedUp:
     """Copies the shop as it is at one moment; a server may go on writing meanwhile.
 

@@ -279,9 +279,7 @@ class Reader:
         )
         return {value.removeprefix(f"{sink}|") for (value,) in found}
 
-    def failing_deliveries(
-        self, sink: str, subjects: Sequence[str], each: int
-    ) -> list[Delivery]:
+    def failing_deliveries(self, sink: str, subjects: Sequence[str], each: int) -> list[Delivery]:
         wanted = msgspec.json.encode([f"{sink}|{subject}" for subject in subjects]).decode()
         found = self.rows(
             "SELECT doc FROM (SELECT r.doc, r.doc ->> 'event_seq' AS seq, row_number() OVER "

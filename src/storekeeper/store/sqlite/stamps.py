@@ -40,6 +40,16 @@ class Stamps:
             value = _COUNTER.unpack_from(self._memory, offset)[0]
             _COUNTER.pack_into(self._memory, offset, value + 1)
 
+    def bump_all(self) -> None:
+        """Lets every cache look again; only under the write lock.
+
+        Done at each start: the process that was here before may have been killed between a commit
+        and the bump that tells of it.
+        """
+        for offset in range(0, len(self._memory), _COUNTER.size):
+            value = _COUNTER.unpack_from(self._memory, offset)[0]
+            _COUNTER.pack_into(self._memory, offset, value + 1)
+
     def close(self) -> None:
         self._memory.close()
 

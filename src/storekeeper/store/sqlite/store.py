@@ -192,9 +192,7 @@ class SqliteStore:
     async def blocked_subjects(self, sink: str, subjects: Sequence[str]) -> set[str]:
         return await self.ask(lambda reader: reader.blocked_subjects(sink, subjects))
 
-    async def failing_deliveries(
-        self, sink: str, subjects: Sequence[str], each: int
-    ) -> list[Any]:
+    async def failing_deliveries(self, sink: str, subjects: Sequence[str], each: int) -> list[Any]:
         return await self.ask(lambda reader: reader.failing_deliveries(sink, subjects, each))
 
     async def purge(self, now: datetime, limit: int) -> int:

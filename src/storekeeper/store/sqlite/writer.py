@@ -88,6 +88,8 @@ class Writer:
         self._connection.wal_autocheckpoint(CHECKPOINT_PAGES)
         # Waiting for SQLite's own lock means polling; waiting for this one doesn't.
         self._turn = os.open(f"{self._path}-turn", os.O_RDWR | os.O_CREAT, 0o600)
+        with self._own_turn():
+            self._stamps.bump_all()
 
     def close(self) -> None:
         self._connection.close()
@@ -107,9 +109,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - one faulty change set fails alone
             return self._one_by_one(changes, error)
 
-    def _one_by_one(
-        self, changes: Sequence[ChangeSet], error: Exception
-    ) -> list[Exception | None]:
+    def _one_by_one(self, changes: Sequence[ChangeSet], error: Exception) -> list[Exception | None]:
         if len(changes) == 1:
             return [error]
         return [outcome for change in changes for outcome in self.commit([change])]
@@ -162,7 +162,9 @@ class Writer:
         records, claims, levels, product_ids, references = touched(changes)
         connection = self._connection
         versions = dict.fromkeys(records, 0)
-        wanted: set[str] = {id for kind, id in records if kind == "Product"} | product_ids | references
+        wanted: set[str] = (
+            {id for kind, id in records if kind == "Product"} | product_ids | references
+        )
         totals: dict[Any, Total] = {}
         ids: dict[int, str] = {}
         self._product_pks = {}

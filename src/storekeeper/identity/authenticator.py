@@ -1,0 +1,131 @@
+"""Who a request comes from, by its Authorization header; what is remembered is true or dropped."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from storekeeper.domain.accounts import ROLE_SCOPES, Account, ApiKey, Principal, Session
+from storekeeper.domain.errors import Unauthenticated
+from storekeeper.identity.tokens import API_KEY_PREFIX, AccessTokens, is_hash_of, split
+from storekeeper.store.port import Store
+
+TOPIC: Final = "accounts"
+
+
+class _Known(NamedTuple):
+    """A principal, until when it is good, and the two stamps that must stand still."""
+
+    principal: Principal
+    expires_at: datetime | None
+    account_id: str
+    account_stamp: int
+    proof_id: str
+    proof_stamp: int
+
+
+class StoreAuthenticator:
+    """Bearer tokens and API keys against the store; at most `size` answers are remembered.
+
+    An answer is built from the account as it is now, not from what a token says. Stamps are taken
+    before the records are read: a log-out, a role change or a deletion that is committed by any
+    process meanwhile or later moves one of them, and the next request looks again.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        tokens: AccessTokens,
+        *,
+        clock: Callable[[], datetime],
+        size: int = 10_000,
+    ) -> None:
+        self._stamp = store.stamp
+        self._store = store
+        self._tokens = tokens
+        self._clock = clock
+        self._size = size
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+
+    def remembered(self, authorization: str) -> Principal | None:
+        """The principal of a header seen before, if nothing has changed since. No I/O."""
+        known = self._known.get(authorization)
+        if known is None:
+            return None
+        if (
+            self._stamp(TOPIC, known.account_id) == known.account_stamp
+            and self._stamp(TOPIC, known.proof_id) == known.proof_stamp
+            and (known.expires_at is None or self._clock() < known.expires_at)
+        ):
+            self._known.move_to_end(authorization)
+            return known.principal
+        del self._known[authorization]
+        return None
+
+    async def principal_of(self, authorization: str) -> Principal:
+        """Raises `Unauthenticated` for a header that isn't good, or not any more."""
+        scheme, _, token = authorization.strip().partition(" ")
+        token = token.strip()
+        if scheme.casefold() != "bearer" or not token:
+            raise Unauthenticated("send an access token or an API key as `Authorization: Bearer …`")
+        if token.startswith(API_KEY_PREFIX):
+            known = await self._by_api_key(token.removeprefix(API_KEY_PREFIX))
+        else:
+            known = await self._by_access_token(token)
+        self._known[authorization] = known
+        while len(self._known) > self._size:
+            self._known.popitem(last=False)
+        return known.principal
+
+    async def _by_access_token(self, token: str) -> _Known:
+        now = self._clock()
+        claims = self._tokens.read(token, now)
+        account_stamp = self._stamp(TOPIC, claims.sub)
+        session_stamp = self._stamp(TOPIC, claims.sid)
+        session = await self._store.get(Session, claims.sid)
+        account = await self._store.get(Account, claims.sub)
+        if (
+            account is None
+            or account.status != "active"
+            or session is None
+            or session.account_id != account.id
+            or session.epoch != account.epoch
+            or session.expires_at <= now
+        ):
+            raise Unauthenticated("this session has ended; log in again")
+        principal = Principal(
+            account_id=account.id,
+            role=account.role,
+            scopes=ROLE_SCOPES[account.role],
+            session_id=session.id,
+        )
+        return _Known(
+            principal,
+            min(claims.expires_at, session.expires_at),
+            account.id,
+            account_stamp,
+            session.id,
+            session_stamp,
+        )
+
+    async def _by_api_key(self, text: str) -> _Known:
+        id, secret = split(text)
+        key_stamp = self._stamp(TOPIC, id)
+        key = await self._store.get(ApiKey, id) if id else None
+        if key is None or not is_hash_of(key.key_hash, secret):
+            raise Unauthenticated("there is no such API key; it may have been revoked")
+        if key.expires_at is not None and key.expires_at <= self._clock():
+            raise Unauthenticated("the API key has expired; create another")
+        account_stamp = self._stamp(TOPIC, key.account_id)
+        account = await self._store.get(Account, key.account_id)
+        if account is None or account.status != "active":
+            raise Unauthenticated("the API key's owner is gone")
+        principal = Principal(
+            account_id=account.id,
+            role=account.role,
+            scopes=ROLE_SCOPES[account.role] & frozenset(key.scopes),
+            api_key_id=key.id,
+        )
+        return _Known(principal, key.expires_at, account.id, account_stamp, key.id, key_stamp)
