@@ -53,7 +53,7 @@ from storekeeper.services.webhooks import Webhooks
 from storekeeper.store.sqlite import backup
 from storekeeper.store.sqlite.backup import BackedUp, Progress, Restored
 from storekeeper.store.sqlite.store import SqliteStore
-from storekeeper.telemetry.logging import log_request
+from storekeeper.telemetry.logging import log_line
 from storekeeper.telemetry.metrics import Metrics
 
 Clock = Callable[[], datetime]
@@ -85,7 +85,7 @@ class Shop:
         self.store.counters.observe_batch = self.metrics.batch
         self.limiter = MemoryRates(settings.requests_per_minute)
         self.client_of = client_finder(settings.trusted_proxies)
-        self.log_request = log_request if settings.log_level in ("debug", "info") else None
+        self.log_request = log_line if settings.log_level in ("debug", "info") else None
         self.catalog_cache = CatalogCache(self.store)
         self.checkout = Checkout(
             self.tools,

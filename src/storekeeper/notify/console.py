@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import structlog
+from datetime import UTC, datetime
 
 from storekeeper.domain.events import PUBLIC_KINDS, STOCK_LOW, Event
 from storekeeper.notify.port import DELIVERED, Outcome
-
-log = structlog.get_logger("storekeeper.events")
+from storekeeper.telemetry.logging import EventLine, log_line
 
 
 class Console:
-    """Writes through structlog, as JSON or for people as the log is set. Never fails.
+    """Writes to the log, as JSON or for people as the log is set. Never fails.
 
     What an event says of an account stays out of the log.
     """
@@ -20,18 +19,22 @@ class Console:
     batch = 500
     parallel = 1
     keeps_record = False
+    never_fails = True
 
     def wants(self, event: Event) -> bool:
+        del event
         return True
 
     async def deliver(self, event: Event) -> Outcome:
-        tell = log.warning if event.kind == STOCK_LOW else log.info
-        data = event.data if event.kind in PUBLIC_KINDS else {}
-        tell(
-            event.kind,
-            id=event.id,
-            subject=event.subject,
-            at=event.at.isoformat(),
-            **{"data": data} if data else {},
+        log_line(
+            EventLine(
+                event.kind,
+                "warning" if event.kind == STOCK_LOW else "info",
+                datetime.now(UTC),
+                event.id,
+                event.subject,
+                event.at,
+                event.data if event.kind in PUBLIC_KINDS else {},
+            )
         )
         return DELIVERED

@@ -61,6 +61,10 @@ class Sink(Protocol):
     def keeps_record(self) -> bool:
         """Whether what went well can be looked up too."""
 
+    @property
+    def never_fails(self) -> bool:
+        """Whether `deliver` always succeeds, so that no delivery is ever held up."""
+
     def wants(self, event: Event) -> bool: ...
 
     async def deliver(self, event: Event) -> Outcome:

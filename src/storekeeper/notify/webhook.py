@@ -166,6 +166,7 @@ class WebhookSink:
     batch = BATCH
     parallel = PARALLEL
     keeps_record = True
+    never_fails = False
 
     def __init__(self, endpoint: WebhookEndpoint, sender: Sender, endpoints: Endpoints) -> None:
         self.name = sink_name(endpoint.id)

@@ -26,6 +26,8 @@ def configure(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
+    global _writes_json  # noqa: PLW0603 - logging is set up once for the process
+    _writes_json = style == "json"
     if style == "json":
         structlog.configure(
             processors=[*shared, _as_json],
@@ -65,9 +67,34 @@ class AccessLine(msgspec.Struct, frozen=True):
     level: str = "info"
 
 
-def log_request(line: AccessLine) -> None:
-    """The same form as any other line, without the way through the processors."""
-    SINK.write(_encode(line))
+class EventLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One event of the shop, as the console channel tells it."""
+
+    event: str
+    level: str
+    timestamp: datetime
+    id: str
+    subject: str
+    at: datetime
+    data: dict[str, Any] = {}
+
+
+_writes_json = False
+
+
+def log_line(line: AccessLine | EventLine) -> None:
+    """The same form as any other line, without the way through the processors.
+
+    There is one such line for each request and each event, so its cost counts.
+    """
+    if _writes_json:
+        if line.level != "debug":
+            SINK.write(_encode(line), urgent=line.level == "warning")
+    else:
+        fields = msgspec.structs.asdict(line)
+        tell = getattr(structlog.get_logger(), fields.pop("level"))
+        del fields["timestamp"]
+        tell(fields.pop("event"), **fields)
 
 
 class _SinkLogger:
