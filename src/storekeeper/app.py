@@ -23,7 +23,11 @@ from storekeeper.http.api_keys import ApiKeysController
 from storekeeper.http.app import make_app
 from storekeeper.http.auth import Auth
 from storekeeper.http.health import Operation
+from storekeeper.http.imports import Imports, JobsController
+from storekeeper.http.locations import LocationsController
 from storekeeper.http.orders import Orders
+from storekeeper.http.products import Products
+from storekeeper.http.stock import Stock
 from storekeeper.http.users import Users
 from storekeeper.http.webhooks import DeliveriesController, WebhooksController
 from storekeeper.identity.authenticator import StoreAuthenticator
@@ -44,8 +48,11 @@ from storekeeper.services.catalog import Catalog
 from storekeeper.services.catalog_cache import CatalogCache
 from storekeeper.services.checkout import Checkout
 from storekeeper.services.credentials import Credentials
+from storekeeper.services.csv_export import Exporter
+from storekeeper.services.csv_import import Importer
 from storekeeper.services.deliveries import Deliveries
 from storekeeper.services.inventory import Inventory
+from storekeeper.services.jobs import Jobs
 from storekeeper.services.locations import Locations
 from storekeeper.services.sessions import Sessions
 from storekeeper.services.throttle import Throttle
@@ -73,6 +80,7 @@ class Shop:
     def __init__(self, settings: Settings, clock: Clock, new_id: Callable[[], str]) -> None:
         self.settings = settings
         self.secrets = signing_secrets(settings)
+        self.holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()}"
         self.store = SqliteStore(
             Path(settings.database),
             clock=clock,
@@ -100,6 +108,15 @@ class Shop:
         self.catalog = Catalog(self.tools)
         self.inventory = Inventory(self.tools)
         self.locations = Locations(self.tools)
+        self.importer = Importer(self.tools, currency=settings.currency)
+        self.exporter = Exporter(self.tools)
+        self.jobs = Jobs(
+            self.tools,
+            self.importer,
+            folder=settings.data_dir / "jobs",
+            max_upload_bytes=settings.max_upload_bytes,
+            holder=self.holder,
+        )
 
     def _wire_accounts(self) -> None:
         settings = self.settings
@@ -157,7 +174,7 @@ class Shop:
         self.background = Background(
             store=self.store,
             clock=self.tools.clock,
-            holder=f"{socket.gethostname()}:{os.getpid()}:{self.tools.new_id()}",
+            holder=self.holder,
             relay=self.relay,
             expire_due=self.checkout.expire_due,
             sweep_seconds=settings.sweep_seconds,
@@ -172,8 +189,10 @@ class Shop:
         """Begins the work that goes on beside requests: sweeping, relaying, importing."""
         await self.prepare()
         await self.background.start()
+        await self.jobs.start()
 
     async def stop(self) -> None:
+        await self.jobs.stop()
         await self.background.stop()
 
     async def close(self) -> None:
@@ -206,6 +225,11 @@ HANDLERS: Sequence[Any] = (
     Auth,
     Users,
     ApiKeysController,
+    Products,
+    Imports,
+    JobsController,
+    Stock,
+    LocationsController,
     Orders,
     WebhooksController,
     DeliveriesController,
@@ -236,7 +260,14 @@ def make_asgi(shop: Shop) -> Litestar:
             await shop.stop()
             await shop.close()
 
-    return make_app(shop, HANDLERS, lifespan=lifespan, max_body_bytes=shop.settings.max_body_bytes)
+    settings = shop.settings
+    return make_app(
+        shop,
+        HANDLERS,
+        lifespan=lifespan,
+        max_body_bytes=settings.max_body_bytes,
+        public_url=settings.public_url,
+    )
 
 
 def back_up(settings: Settings, target: Path, *, force: bool, progress: Progress) -> BackedUp:

@@ -38,24 +38,23 @@ OrderState = Literal[
 # States in which units are reserved, or taken off hand and not yet all gone.
 OPEN_STATES: tuple[OrderState, ...] = ("pending", "confirmed", "partially_shipped")
 
-Line = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")
-]
+_ONE_LINE = r"^[^\x00-\x1f\x7f]*$(?!\n)"
+Line = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=_ONE_LINE)]
 CountryCode = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}$(?!\n)", examples=["GB"])]
 T = TypeVar("T")
 
 
-class Address(Struct, frozen=True, kw_only=True):
+class Address(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where an order goes. `country` is an ISO 3166-1 alpha-2 code."""
 
     name: Line
     line1: Line
     city: Line
     country: CountryCode
-    line2: Annotated[str, msgspec.Meta(max_length=200)] = ""
-    region: Annotated[str, msgspec.Meta(max_length=200)] = ""
-    postal_code: Annotated[str, msgspec.Meta(max_length=20)] = ""
-    phone: Annotated[str, msgspec.Meta(max_length=40)] = ""
+    line2: Annotated[str, msgspec.Meta(max_length=200, pattern=_ONE_LINE)] = ""
+    region: Annotated[str, msgspec.Meta(max_length=200, pattern=_ONE_LINE)] = ""
+    postal_code: Annotated[str, msgspec.Meta(max_length=20, pattern=_ONE_LINE)] = ""
+    phone: Annotated[str, msgspec.Meta(max_length=40, pattern=_ONE_LINE)] = ""
 
 
 class Allocation(Struct, frozen=True, kw_only=True):
@@ -96,7 +95,7 @@ class OrderLine(Struct, frozen=True, kw_only=True):
         return self.fulfilled - self.returned
 
 
-class LineQuantity(Struct, frozen=True, kw_only=True):
+class LineQuantity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A number of units of one order line, named by the line's `id`."""
 
     line_id: Annotated[int, msgspec.Meta(ge=1)]

@@ -14,9 +14,10 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from storekeeper.domain.accounts import GUEST, Principal
-from storekeeper.domain.errors import Malformed, PayloadTooLarge, UnsupportedMediaType
+from storekeeper.domain.errors import Malformed
 from storekeeper.http import problems
 from storekeeper.http.orders import place_order
+from storekeeper.http.strict import JSON, KEY, check_media_type, check_query, deciding
 from storekeeper.services.checkout import Checkout, PlaceOrder
 
 _decode = msgspec.json.Decoder(PlaceOrder).decode
@@ -36,16 +37,15 @@ class Express:
             await self._app(scope, receive, send)
             return
         scope["path_template"] = PATH
-        key = None
-        media_type = b"application/json"
-        for name, value in scope["headers"]:
-            if name == b"idempotency-key":
-                key = value.decode("latin-1")
-            elif name == b"content-type":
-                media_type = value
-        if not media_type.startswith(b"application/json"):
-            raise UnsupportedMediaType("send the order as application/json")
-        request = parse(await self._body(receive))
+        if scope["query_string"]:
+            check_query(scope["query_string"], frozenset(), frozenset())
+        headers = deciding(scope["headers"])
+        key = headers[KEY].decode("latin-1") if KEY in headers else None
+        body = await self._body(receive)
+        if not body:
+            raise problems.no_body()
+        check_media_type(headers.get(b"content-type", JSON))
+        request = parse(body)
         principal: Principal = scope.get("user") or GUEST
         answer = await place_order(self._checkout, principal, request, key)
         await answer.to_asgi_response()(scope, receive, send)
@@ -69,11 +69,11 @@ class Express:
 
     def _check(self, size: int) -> None:
         if size > self._limit:
-            raise PayloadTooLarge(f"a request's body has at most {self._limit} bytes")
+            raise problems.too_large(self._limit)
 
 
 def parse(body: bytes) -> PlaceOrder:
     try:
         return _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise problems.of_decode_error(error) from None

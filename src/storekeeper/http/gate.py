@@ -17,6 +17,16 @@ from storekeeper.http.security import Authenticator
 from storekeeper.telemetry.logging import AccessLine
 
 
+# Every answer has these unless it says otherwise itself (OWASP, REST security).
+GUARDS: tuple[tuple[bytes, bytes], ...] = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+HSTS = (b"strict-transport-security", b"max-age=31536000")
+
+
 class RequestMetrics(Protocol):
     """Where finished requests are counted."""
 
@@ -44,6 +54,7 @@ class Gate:
         new_id: Callable[[], str],
         clock: Callable[[], datetime],
         log: Callable[[AccessLine], None] | None,
+        behind_tls: bool = False,
     ) -> None:
         self._app = app
         self._authenticator = authenticator
@@ -53,28 +64,41 @@ class Gate:
         self._new_id = new_id
         self._clock = clock
         self._log = log
+        self._guards = (*GUARDS, HSTS) if behind_tls else GUARDS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        given = authorization = None
+        asked_id = authorization = None
         for name, value in scope["headers"]:
             if name == b"authorization":
                 authorization = value.decode("latin-1")
             elif name == b"x-request-id":
-                given = _safe_id(value)
-        request_id = given or self._new_id()
+                asked_id = _safe_id(value)
+        request_id = asked_id or self._new_id()
         scope["request_id"] = request_id  # type: ignore[typeddict-unknown-key]
         extra: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id.encode())]
         status = 0
+        method = scope["method"]
+        if method == "HEAD":
+            # Answered as GET, without the body (RFC 9110, section 9.3.2).
+            scope = {**scope, "method": "GET"}
 
         async def send_named(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *extra]
+                given = message.get("headers", ())
+                own = {name for name, _ in given}
+                message["headers"] = [
+                    *given,
+                    *extra,
+                    *(pair for pair in self._guards if pair[0] not in own),
+                ]
+            elif method == "HEAD" and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             await send(message)
 
         principal = GUEST
@@ -101,7 +125,8 @@ class Gate:
             answer = problems.of_error(error, request_id).to_asgi_response()
             await answer(scope, receive, send_named)
         finally:
-            self._finish(scope, principal, status or 500, time.perf_counter() - started, request_id)
+            seconds = time.perf_counter() - started
+            self._finish(scope, method, principal, status or 500, seconds, request_id)
 
     def _keep_rate(
         self, principal: Principal, client: str, extra: list[tuple[bytes, bytes]]
@@ -119,15 +144,21 @@ class Gate:
             )
 
     def _finish(
-        self, scope: Any, principal: Principal, status: int, seconds: float, request_id: str
+        self,
+        scope: Any,
+        method: str,
+        principal: Principal,
+        status: int,
+        seconds: float,
+        request_id: str,
     ) -> None:
         route = scope.get("path_template") or "unknown"
-        self._metrics.observe(scope["method"], route, status, seconds)
+        self._metrics.observe(method, route, status, seconds)
         if self._log is not None:
             self._log(
                 AccessLine(
                     request_id,
-                    scope["method"],
+                    method,
                     route,
                     status,
                     round(seconds * 1000, 2),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from litestar import Controller, Request, get
+from litestar.openapi.datastructures import ResponseSpec
 
-from storekeeper.domain.errors import ShopError, StoreUnavailable
+from storekeeper.domain.errors import ShopError
 from storekeeper.domain.types import Struct
 from storekeeper.http.answers import Answer
 from storekeeper.http.openapi import problems_of
@@ -41,7 +42,11 @@ class Operation(Controller):
         "/readyz",
         access=PUBLIC,
         summary="Can requests be served",
-        responses=problems_of(StoreUnavailable),
+        response_description="Both are well.",
+        responses={
+            **problems_of(),
+            503: ResponseSpec(Readiness, description="One of them isn't; it says which and why."),
+        },
     )
     async def ready(self, request: ApiRequest) -> Answer[Readiness]:
         """200 when the store takes writes and the relay of events is alive, otherwise 503."""

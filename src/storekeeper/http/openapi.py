@@ -1,26 +1,41 @@
-"""What the OpenAPI document says of errors and security, from the one definition of each error."""
+"""What route handlers say of themselves: their problems, their security, their headers.
+
+`http.document` makes the OpenAPI document from this and from the handlers' types.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 
 from litestar.datastructures import ResponseHeader
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import Components, SecurityScheme
 
 from storekeeper.domain import errors
 from storekeeper.domain.errors import ShopError
 from storekeeper.http.problems import MEDIA_TYPE, Problem
 
-# What any route can answer; the rest is named per route.
+# What any route can answer, whatever it does: headers, query and credentials are looked at first,
+# and any read can find the store too busy.
 ANYWHERE: tuple[type[ShopError], ...] = (
     errors.Malformed,
+    errors.Unauthenticated,
+    errors.Invalid,
     errors.TooManyRequests,
     errors.Overloaded,
     errors.StoreUnavailable,
 )
+# What any route with a body can answer.
+WITH_BODY: tuple[type[ShopError], ...] = (errors.PayloadTooLarge, errors.UnsupportedMediaType)
 BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
 NO_LOGIN_NEEDED: list[dict[str, list[str]]] = [{}, {"bearer": []}]
+
+
+@dataclass
+class Problems(ResponseSpec):
+    """The errors that a route answers with one status."""
+
+    kinds: tuple[type[ShopError], ...] = ()
 
 
 def problems_of(*kinds: type[ShopError]) -> dict[int, ResponseSpec]:
@@ -29,11 +44,12 @@ def problems_of(*kinds: type[ShopError]) -> dict[int, ResponseSpec]:
     for kind in dict.fromkeys((*kinds, *ANYWHERE)):
         by_status[kind.status].append(kind)
     return {
-        status: ResponseSpec(
+        status: Problems(
             data_container=Problem,
-            description="; ".join(f"`{kind.code}`: {kind.title}" for kind in found),
+            description=described(found),
             media_type=MEDIA_TYPE,
             generate_examples=False,
+            kinds=tuple(found),
         )
         for status, found in sorted(by_status.items())
     }
@@ -44,15 +60,10 @@ def needs_login(*kinds: type[ShopError]) -> dict[int, ResponseSpec]:
     return problems_of(*kinds, errors.Unauthenticated, errors.Forbidden)
 
 
+def described(kinds: list[type[ShopError]]) -> str:
+    return "; ".join(f"`{kind.code}`: {kind.title}" for kind in kinds)
+
+
 ETAG = ResponseHeader(
     name="ETag", description="The version, for If-Match.", required=False, documentation_only=True
-)
-SCHEMES = Components(
-    security_schemes={
-        "bearer": SecurityScheme(
-            type="http",
-            scheme="bearer",
-            description="An access token from `POST /auth/login`, or an API key (`sk_…`).",
-        )
-    }
 )

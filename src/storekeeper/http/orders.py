@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, Request, get, post
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
 
 from storekeeper.domain import errors
 from storekeeper.domain.accounts import Principal
@@ -41,27 +41,44 @@ from storekeeper.store.port import OrderQuery
 
 Key = Annotated[
     str | None,
-    Parameter(
-        header="Idempotency-Key",
-        default=None,
+    HeaderParameter(
+        name="Idempotency-Key",
         max_length=255,
         description="Makes a retry harmless: the same key gives the same answer, for ever.",
     ),
 ]
 IfMatch = Annotated[
     str | None,
-    Parameter(
-        header="If-Match",
-        default=None,
+    HeaderParameter(
+        name="If-Match",
         max_length=64,
         description="The ETag that the change is based on; 412 if it isn't the current one.",
     ),
 ]
-OrderPath = Annotated[str, Parameter(max_length=64, description="The order's `id`.")]
+OrderPath = Annotated[str, PathParameter(max_length=64, description="The order's `id`.")]
 Token = Annotated[
     str | None,
-    Parameter(
-        query="token", default=None, max_length=128, description="The secret of a guest's link."
+    QueryParameter(max_length=128, description="The secret of a guest's link."),
+]
+StateFilter = Annotated[
+    OrderState | None, QueryParameter(name="state", description="Only orders in this state.")
+]
+CustomerFilter = Annotated[
+    str | None, QueryParameter(max_length=64, description="Only this customer's; for staff.")
+]
+FromFilter = Annotated[
+    datetime | None, QueryParameter(description="Placed at this time or later; with its zone.")
+]
+BeforeFilter = Annotated[
+    datetime | None, QueryParameter(description="Placed before this time; with its zone.")
+]
+SkuFilter = Annotated[
+    str | None, QueryParameter(max_length=64, description="Only orders with a line of this SKU.")
+]
+NumberFilter = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=16, description="The order with this number, as somebody reads it out."
     ),
 ]
 
@@ -229,7 +246,7 @@ class Orders(Controller):
         security=NO_LOGIN_NEEDED,
     )
     async def place(
-        self, request: ApiRequest, data: PlaceOrder, idempotency_key: Key
+        self, request: ApiRequest, data: JSONBody[PlaceOrder], idempotency_key: Key = None
     ) -> Answer[OrderView]:
         """Reserves stock for all lines or none; with `confirm` takes it at once.
 
@@ -247,14 +264,14 @@ class Orders(Controller):
     async def list_orders(
         self,
         request: ApiRequest,
-        limit: Limit,
-        cursor: Cursor,
-        order_state: Annotated[OrderState | None, Parameter(query="state")] = None,
-        customer_id: Annotated[str | None, Parameter(max_length=64)] = None,
-        placed_from: datetime | None = None,
-        placed_before: datetime | None = None,
-        sku: Annotated[str | None, Parameter(max_length=64)] = None,
-        number: Annotated[str | None, Parameter(max_length=16)] = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+        order_state: StateFilter = None,
+        customer_id: CustomerFilter = None,
+        placed_from: FromFilter = None,
+        placed_before: BeforeFilter = None,
+        sku: SkuFilter = None,
+        number: NumberFilter = None,
     ) -> Answer[PageView[OrderView]]:
         """A customer's own orders; all orders for who has the scope `orders:read`."""
         principal = principal_of(request)
@@ -288,7 +305,7 @@ class Orders(Controller):
         security=NO_LOGIN_NEEDED,
     )
     async def read(
-        self, request: ApiRequest, order_id: OrderPath, token: Token
+        self, request: ApiRequest, order_id: OrderPath, token: Token = None
     ) -> Answer[OrderView]:
         """Its customer's, staff's, or a guest's who has the link's `token`."""
         who = caller(request, order_id, token)
@@ -306,9 +323,9 @@ class Orders(Controller):
         self,
         request: ApiRequest,
         order_id: OrderPath,
-        token: Token,
-        idempotency_key: Key,
-        if_match: IfMatch,
+        token: Token = None,
+        idempotency_key: Key = None,
+        if_match: IfMatch = None,
     ) -> Answer[OrderView]:
         """Takes the reserved stock. Confirming a confirmed order changes nothing."""
         call = changing(request, "confirm", order_id, token, None, idempotency_key)
@@ -328,10 +345,10 @@ class Orders(Controller):
         self,
         request: ApiRequest,
         order_id: OrderPath,
-        token: Token,
-        idempotency_key: Key,
-        if_match: IfMatch,
-        data: CancelRequest | None = None,
+        token: Token = None,
+        idempotency_key: Key = None,
+        if_match: IfMatch = None,
+        data: JSONBody[CancelRequest | None] = None,
     ) -> Answer[OrderView]:
         """Puts its stock back. Customers may until something is shipped, staff also after."""
         call = changing(request, "cancel", order_id, token, data, idempotency_key)
@@ -352,9 +369,9 @@ class Orders(Controller):
         self,
         request: ApiRequest,
         order_id: OrderPath,
-        data: ShipRequest,
-        idempotency_key: Key,
-        if_match: IfMatch,
+        data: JSONBody[ShipRequest],
+        idempotency_key: Key = None,
+        if_match: IfMatch = None,
     ) -> Answer[OrderView]:
         """Sends units from a location; without `lines` all that is left."""
         call = changing(request, "ship", order_id, None, data, idempotency_key)
@@ -381,9 +398,9 @@ class Orders(Controller):
         self,
         request: ApiRequest,
         order_id: OrderPath,
-        data: DeliverRequest,
-        idempotency_key: Key,
-        if_match: IfMatch,
+        data: JSONBody[DeliverRequest],
+        idempotency_key: Key = None,
+        if_match: IfMatch = None,
     ) -> Answer[OrderView]:
         """One shipment, or all; again changes nothing."""
         call = changing(request, "deliver", order_id, None, data, idempotency_key)
@@ -404,9 +421,9 @@ class Orders(Controller):
         self,
         request: ApiRequest,
         order_id: OrderPath,
-        data: ReturnRequest,
-        idempotency_key: Key,
-        if_match: IfMatch,
+        data: JSONBody[ReturnRequest],
+        idempotency_key: Key = None,
+        if_match: IfMatch = None,
     ) -> Answer[OrderView]:
         """Never more than were shipped; `restock` puts them on hand again."""
         call = changing(request, "return", order_id, None, data, idempotency_key)

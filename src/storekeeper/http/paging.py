@@ -7,20 +7,13 @@ from urllib.parse import urlencode
 
 import msgspec
 from litestar import Request
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 T = TypeVar("T")
-Limit = Annotated[
-    int, Parameter(query="limit", ge=1, le=200, default=50, description="How many items at most.")
-]
+Limit = Annotated[int, QueryParameter(ge=1, le=200, description="How many items at most.")]
 Cursor = Annotated[
     str | None,
-    Parameter(
-        query="cursor",
-        max_length=1_000,
-        default=None,
-        description="Where to go on: `next` of the page before.",
-    ),
+    QueryParameter(max_length=1_000, description="Where to go on: `next` of the page before."),
 ]
 
 

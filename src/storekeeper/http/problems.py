@@ -17,6 +17,7 @@ from litestar.exceptions import (
 
 from storekeeper.domain import errors
 from storekeeper.domain.errors import ShopError
+from storekeeper.domain.money import Money
 from storekeeper.http.answers import Answer
 
 MEDIA_TYPE = "application/problem+json"
@@ -24,16 +25,40 @@ log = structlog.get_logger(__name__)
 _AT = re.compile(r"^(?P<what>.*?) - at `\$?(?P<where>[^`]*)`$", re.DOTALL)
 
 
+class ShortLine(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What falls short. `line` counts from 1 in the order that was sent; movements of stock name
+    the location instead."""
+
+    product_id: str
+    requested: int
+    available: int
+    line: int | msgspec.UnsetType = msgspec.UNSET
+    sku: str | msgspec.UnsetType = msgspec.UNSET
+    location_id: str | msgspec.UnsetType = msgspec.UNSET
+
+
 class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """RFC 9457. `code` is stable; `field` is a path into the request; more members by code."""
+    """RFC 9457. `code` is stable, `detail` is for people, `field` is the path of what is wrong.
+
+    By code: `lines` (insufficient_stock), `total` (total_changed), `state` (order_state),
+    `current` version (precondition_failed), missing `scope` (forbidden), seconds in
+    `retry_after` (too_many_requests, overloaded), `allow` (method_not_allowed).
+    """
 
     type: str
     title: str
     status: int
     code: str
     detail: str
-    field: str | None = None
-    request_id: str | None = None
+    field: str | msgspec.UnsetType = msgspec.UNSET
+    request_id: str | msgspec.UnsetType = msgspec.UNSET
+    lines: tuple[ShortLine, ...] | msgspec.UnsetType = msgspec.UNSET
+    total: Money | msgspec.UnsetType = msgspec.UNSET
+    state: str | msgspec.UnsetType = msgspec.UNSET
+    current: int | msgspec.UnsetType = msgspec.UNSET
+    scope: str | msgspec.UnsetType = msgspec.UNSET
+    retry_after: int | msgspec.UnsetType = msgspec.UNSET
+    allow: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def body_of(error: ShopError, request_id: str | None) -> dict[str, Any]:
@@ -92,10 +117,12 @@ def of_error(error: Exception, request_id: str | None) -> Answer[bytes]:
 
 class Fault(ShopError):
     code, status, title = "internal", 500, "Something went wrong on our side"
+    remedy = "Tell the shop's operator the `request_id`; the log says what happened."
 
 
 class MethodNotAllowed(ShopError):
     code, status, title = "method_not_allowed", 405, "The address doesn't take this method"
+    remedy = "Use one of the methods in the `Allow` header."
 
 
 def request_id_of(request: Request[Any, Any, Any]) -> str | None:
@@ -113,18 +140,15 @@ def field_and_reason(message: str) -> tuple[str | None, str]:
 
 def _translated(request: Request[Any, Any, Any], error: HTTPException) -> ShopError:
     if isinstance(error, ValidationException):
-        return _of_validation(error)
+        return _of_validation(request, error)
     if isinstance(error, NotFoundException):
         return errors.NotFound(f"there is nothing at {request.url.path}")
     if isinstance(error, MethodNotAllowedException):
         return MethodNotAllowed(
-            f"{request.url.path} doesn't take {request.method}",
-            **(
-                {"allow": error.headers["Allow"]}
-                if error.headers and "Allow" in error.headers
-                else {}
-            ),
+            f"{request.url.path} doesn't take {request.method}", allow=_allowed(error)
         )
+    if error.status_code == errors.PayloadTooLarge.status:
+        return too_large(request.route_handler.resolve_request_max_body_size() or 0)
     by_status: dict[int, type[ShopError]] = {
         400: errors.Malformed,
         401: errors.Unauthenticated,
@@ -134,10 +158,27 @@ def _translated(request: Request[Any, Any, Any], error: HTTPException) -> ShopEr
         429: errors.TooManyRequests,
         503: errors.StoreUnavailable,
     }
+    if error.detail == "client disconnected prematurely":
+        return errors.Malformed("the request ended in the middle of its body")
     if error.status_code >= 500 and error.status_code != 503:
         log.error("request failed", exc_info=error, request_id=request_id_of(request))
         return Fault("something went wrong on our side; it was logged")
     return by_status.get(error.status_code, errors.Malformed)(error.detail or "refused")
+
+
+def _allowed(error: MethodNotAllowedException) -> str:
+    """The methods of the address; HEAD is taken wherever GET is."""
+    named = {name.lower(): value for name, value in (error.headers or {}).items()}.get("allow", "")
+    methods = {part.strip() for part in named.split(",") if part.strip()}
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+
+
+def too_large(limit: int) -> ShopError:
+    return errors.PayloadTooLarge(f"the body may have at most {limit} bytes")
+
+
+def no_body() -> ShopError:
+    return errors.Malformed("the request has no body; send it as JSON")
 
 
 def of_decode_error(error: Exception) -> ShopError:
@@ -145,19 +186,19 @@ def of_decode_error(error: Exception) -> ShopError:
     if isinstance(error, msgspec.ValidationError):
         field, reason = field_and_reason(str(error))
         return errors.Invalid(reason, field=field)
+    if isinstance(error, RecursionError):
+        return errors.Malformed("the body is nested too deeply")
     return errors.Malformed(f"the body is not JSON: {error}")
 
 
-def _of_validation(error: ValidationException) -> ShopError:
-    """The first thing that is wrong, with its field. Unreadable JSON is 400, the rest 422."""
+def _of_validation(request: Request[Any, Any, Any], error: ValidationException) -> ShopError:
+    """The first parameter that is wrong, by the name under which it was sent."""
     extra = error.extra if isinstance(error.extra, list) else []
     first = extra[0] if extra else {}
     message = str(first.get("message", error.detail))
-    if (
-        "malformed" in message.lower()
-        or "invalid utf" in message.lower()
-        or ("truncated" in message.lower())
-    ):
-        return errors.Malformed(message)
+    key = first.get("key") or None
+    if key == "data":
+        return no_body()
     field, reason = field_and_reason(message)
-    return errors.Invalid(reason, field=field or first.get("key") or None)
+    sent_names = request.route_handler.opt.get("sent_names", {})
+    return errors.Invalid(reason, field=field or sent_names.get(key, key))

@@ -39,13 +39,17 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         access = scope["route_handler"].opt.get("access")
-        if access != PUBLIC:
+        # OPTIONS is answered by the framework, with the methods that the address takes.
+        if access != PUBLIC and scope["method"] != "OPTIONS":  # type: ignore[typeddict-item]
             check_access(scope.get("user") or GUEST, access)
         await self._app(scope, receive, send)
 
 
-def check_access(principal: Principal, access: str | None) -> None:
-    """Raises `Unauthenticated` or `Forbidden` unless the principal may use such a route."""
+def check_access(principal: Principal, access: str | tuple[str, ...] | None) -> None:
+    """Raises `Unauthenticated` or `Forbidden` unless the principal may use such a route.
+
+    Of several scopes one is enough.
+    """
     if access is None:
         raise Forbidden("this route is closed")
     if principal.account_id is None:
@@ -53,8 +57,11 @@ def check_access(principal: Principal, access: str | None) -> None:
     if access == SIGNED_IN:
         if principal.api_key_id is not None:
             raise Forbidden("an API key can't do this; log in")
-    elif access != SIGNED_IN_OR_KEY and not principal.may(access):
-        raise Forbidden(f"this needs the scope {access}", scope=access)
+    elif access != SIGNED_IN_OR_KEY:
+        scopes = (access,) if isinstance(access, str) else access
+        if not any(principal.may(scope) for scope in scopes):
+            wanted = " or ".join(scopes)
+            raise Forbidden(f"this needs the scope {wanted}", scope=wanted)
 
 
 def principal_of(request: Request[Any, Any, Any]) -> Principal:
@@ -76,10 +83,13 @@ def call_by(principal: Principal, operation: str, data: Any, key: str | None) ->
 
 
 def version_of(if_match: str | None) -> int | None:
-    """The version that an If-Match header names; None where there is none or it is `*`."""
+    """The version that an If-Match header names; None where there is none or it is `*`.
+
+    What follows a dash tells representations of one version apart and doesn't matter here.
+    """
     if if_match is None or if_match.strip() == "*":
         return None
-    text = if_match.strip().removeprefix("W/").strip('"')
+    text = if_match.strip().removeprefix("W/").strip('"').partition("-")[0]
     if not (text.isascii() and text.isdigit() and len(text) < 16):
         raise Invalid('If-Match takes the ETag of the answer, such as "3"', field="If-Match")
     return int(text)

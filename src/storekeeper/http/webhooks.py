@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Controller, Request, delete, get, patch, post
-from litestar.params import PathParameter, QueryParameter
+from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from storekeeper.domain import errors
 from storekeeper.domain.types import Struct
@@ -118,7 +118,7 @@ class WebhooksController(Controller):
         security=BEARER,
     )
     async def create(
-        self, request: ApiRequest, data: NewEndpoint, idempotency_key: Key
+        self, request: ApiRequest, data: JSONBody[NewEndpoint], idempotency_key: Key = None
     ) -> Answer[EndpointView]:
         """Keep `secret`: it verifies what is sent, by the Standard Webhooks specification. The
         endpoint hears of what happens from now on."""
@@ -161,7 +161,11 @@ class WebhooksController(Controller):
         security=BEARER,
     )
     async def revise(
-        self, request: ApiRequest, endpoint_id: EndpointPath, data: EndpointPatch, if_match: IfMatch
+        self,
+        request: ApiRequest,
+        endpoint_id: EndpointPath,
+        data: JSONBody[EndpointPatch],
+        if_match: IfMatch = None,
     ) -> Answer[EndpointView]:
         """What isn't named stays. One that is switched on again gets what happens from then on,
         and what was still failing."""
@@ -178,7 +182,7 @@ class WebhooksController(Controller):
         security=BEARER,
     )
     async def remove(
-        self, request: ApiRequest, endpoint_id: EndpointPath, if_match: IfMatch
+        self, request: ApiRequest, endpoint_id: EndpointPath, if_match: IfMatch = None
     ) -> None:
         """What still waits for it is forgotten."""
         call = call_of(request, "", None, None)
@@ -196,8 +200,8 @@ class WebhooksController(Controller):
         self,
         request: ApiRequest,
         endpoint_id: EndpointPath,
-        idempotency_key: Key,
-        if_match: IfMatch,
+        idempotency_key: Key = None,
+        if_match: IfMatch = None,
     ) -> Answer[EndpointView]:
         """The one before signs beside it until it is dropped, or until the next rotation."""
         call = call_of(request, f"webhooks.rotate:{endpoint_id}", None, idempotency_key)
@@ -216,8 +220,8 @@ class WebhooksController(Controller):
         self,
         request: ApiRequest,
         endpoint_id: EndpointPath,
-        idempotency_key: Key,
-        if_match: IfMatch,
+        idempotency_key: Key = None,
+        if_match: IfMatch = None,
     ) -> Answer[EndpointView]:
         """For when every receiver knows the newest one, or an old one has leaked."""
         call = call_of(request, f"webhooks.drop:{endpoint_id}", None, idempotency_key)
@@ -255,9 +259,9 @@ class WebhooksController(Controller):
         self,
         request: ApiRequest,
         endpoint_id: EndpointPath,
-        limit: Limit,
-        cursor: Cursor,
-        delivery_state: StateFilter,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+        delivery_state: StateFilter = None,
     ) -> Answer[PageView[DeliveryView]]:
         """Those that went well can be looked up for 30 days."""
         call = call_of(request, "", None, None)
@@ -282,10 +286,10 @@ class DeliveriesController(Controller):
     async def list_deliveries(
         self,
         request: ApiRequest,
-        limit: Limit,
-        cursor: Cursor,
-        sink: SinkFilter,
-        delivery_state: StateFilter,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+        sink: SinkFilter = None,
+        delivery_state: StateFilter = None,
     ) -> Answer[PageView[DeliveryView]]:
         """`state=dead` is what the shop gave up on and waits for you."""
         query = DeliveryQuery(sink=sink, state=delivery_state, limit=limit, cursor=cursor)
@@ -300,7 +304,7 @@ class DeliveriesController(Controller):
         security=BEARER,
     )
     async def replay(
-        self, request: ApiRequest, delivery_id: DeliveryPath, idempotency_key: Key
+        self, request: ApiRequest, delivery_id: DeliveryPath, idempotency_key: Key = None
     ) -> Answer[DeliveryView]:
         """At once, whatever became of it before, with the same event id."""
         call = call_of(request, f"deliveries.replay:{delivery_id}", None, idempotency_key)
@@ -315,7 +319,7 @@ class DeliveriesController(Controller):
         security=BEARER,
     )
     async def replay_dead(
-        self, request: ApiRequest, data: ReplayDead | None = None
+        self, request: ApiRequest, data: JSONBody[ReplayDead | None] = None
     ) -> Answer[ReplayedView]:
         """Of one sink or of all; answers how many there were."""
         sink = data.sink if data is not None else None

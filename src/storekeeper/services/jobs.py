@@ -42,6 +42,8 @@ POLL_S = 2.0
 MAX_WAITING = 20
 PURGE_S = 3_600.0
 KEPT = timedelta(days=30)
+PURGED_AT_ONCE = 100
+ENDED = ("done", "failed")
 SCOPES: dict[str, str] = {"products": "products:write", "stock": "stock:write"}
 
 
@@ -119,7 +121,8 @@ class Jobs:
             owner = await made_before(self._store, call)
             if owner is None:
                 owner = await commit_once(self._store, call, job_id, ChangeSet(puts=(Put(job),)))
-        except BaseException:
+        except (ShopError, Refusal):
+            # Only where it is certain that there is no job; the purge sees to the rest.
             await asyncio.to_thread(self._upload(job_id).unlink, True)
             raise
         if owner != job_id:
@@ -239,14 +242,29 @@ class Jobs:
         )
 
     async def _purge(self) -> None:
-        """Forgets jobs that ended a month ago, the oldest first, a few at a time."""
-        page = await self._store.list_all(Job, limit=20)
+        """Forgets jobs that ended a month ago, the oldest first, and files that no job needs."""
+        page = await self._store.list_all(Job, limit=PURGED_AT_ONCE)
         for job in page.items:
-            if job.state in ("done", "failed") and job.updated_at < self._tools.clock() - KEPT:
+            if job.state in ENDED and job.updated_at < self._tools.clock() - KEPT:
                 with contextlib.suppress(Stale):
                     delete = Delete("Job", job.id, job.version)
                     await self._store.commit(ChangeSet(deletes=(delete,)))
-                await asyncio.to_thread(self._errors(job.id).unlink, True)
+        old = await asyncio.to_thread(self._old_files)
+        jobs = await self._store.get_many(Job, list(old))
+        for job_id, paths in old.items():
+            needed = jobs.get(job_id)
+            for path in paths:
+                if needed is None or (needed.state in ENDED and path == self._upload(job_id)):
+                    await asyncio.to_thread(path.unlink, True)
+
+    def _old_files(self) -> dict[str, list[Path]]:
+        """Some files that have lain for a day, by the job that they were made for."""
+        found: dict[str, list[Path]] = {}
+        day_ago = time.time() - 86_400
+        for path in self._folder.glob("*"):
+            if path.stat().st_mtime < day_ago and len(found) < PURGED_AT_ONCE:
+                found.setdefault(path.name.partition(".")[0], []).append(path)
+        return found
 
     def _upload(self, job_id: str) -> Path:
         return self._folder / f"{job_id}.csv"

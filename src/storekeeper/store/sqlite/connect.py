@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,17 +13,21 @@ import msgspec
 from storekeeper.domain.errors import ShopError, StoreUnavailable
 
 BUSY_MS = 5_000
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-def connect(path: Path, *, read_only: bool = False, cache_mib: int = 16) -> apsw.Connection:
+def connect(
+    path: Path, *, read_only: bool = False, cache_mib: int = 16, busy_ms: int = BUSY_MS
+) -> apsw.Connection:
     """A connection with the settings that our promises rest on.
 
     WAL lets readers go on beside the writer; synchronous=FULL makes a commit survive power loss.
+    `busy_ms` is how long it waits for a lock that another process holds.
     """
     flags = apsw.SQLITE_OPEN_READWRITE | (0 if read_only else apsw.SQLITE_OPEN_CREATE)
     with told_clearly(path):
         connection = apsw.Connection(str(path), flags=flags, statementcachesize=256)
-        connection.set_busy_timeout(BUSY_MS)
+        connection.set_busy_timeout(busy_ms)
         connection.pragma("journal_mode", "wal")
         connection.pragma("synchronous", "full")
         connection.pragma("fullfsync", True)
@@ -36,18 +41,19 @@ def connect(path: Path, *, read_only: bool = False, cache_mib: int = 16) -> apsw
 
 @contextlib.contextmanager
 def told_clearly(path: Path | str) -> Iterator[None]:
-    """Turns SQLite's failures into `StoreUnavailable` that says what to do."""
+    """Turns failures of SQLite and of the file system into `StoreUnavailable` that says what to
+    do."""
     try:
         yield
     except ShopError:
         raise
-    except apsw.Error as error:
+    except (apsw.Error, OSError) as error:
         raise explain(error, path) from error
 
 
 def explain(error: Exception, path: Path | str) -> StoreUnavailable:
-    """What an operator should know about a failure of SQLite."""
-    if isinstance(error, apsw.FullError):
+    """What an operator should know about a failure of SQLite or of the file system."""
+    if isinstance(error, apsw.FullError) or _number(error) == errno.ENOSPC:
         text = f"the disk that holds {path} is full; make room, nothing was lost"
     elif isinstance(error, (apsw.BusyError, apsw.LockedError)):
         text = f"{path} is locked by another process; end that one or wait"
@@ -56,12 +62,16 @@ def explain(error: Exception, path: Path | str) -> StoreUnavailable:
             f"{path} is damaged or no database ({error}); keep a copy of it and "
             "run `storekeeper restore BACKUP`"
         )
-    elif isinstance(error, apsw.ReadOnlyError):
+    elif isinstance(error, apsw.ReadOnlyError) or _number(error) in _FORBIDDEN:
         text = f"{path} can't be written; check the permissions of the file and its folder"
-    elif isinstance(error, apsw.CantOpenError):
+    elif isinstance(error, (apsw.CantOpenError, OSError)):
         text = f"{path} can't be opened; check that the folder exists and may be written"
     elif isinstance(error, apsw.IOError):
         text = f"reading or writing {path} failed ({error}); check the disk"
     else:
         text = f"SQLite failed on {path}: {type(error).__name__}: {error}"
     return StoreUnavailable(text)
+
+
+def _number(error: Exception) -> int | None:
+    return error.errno if isinstance(error, OSError) else None

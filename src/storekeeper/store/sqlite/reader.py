@@ -19,7 +19,7 @@ from storekeeper.domain.types import ProductId
 from storekeeper.domain.work import Delivery
 from storekeeper.store.port import Listed, MovementQuery, OrderQuery, Page, StoredEvent
 from storekeeper.store.sqlite import cursor, kinds
-from storekeeper.store.sqlite.connect import connect
+from storekeeper.store.sqlite.connect import BUSY_MS, connect
 
 _LISTED = """
 SELECT p.doc, t.product_pk, t.on_hand, t.reserved, t.threshold, t.is_low, t.backorder
@@ -36,11 +36,12 @@ _EVENT = "SELECT seq, id, kind, subject, at, data FROM event"
 class Reader:
     """One connection for reading. Methods run on a reader thread, never on the event loop."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, busy_ms: int = BUSY_MS) -> None:
         self._path = path
+        self._busy_ms = busy_ms
 
     def open(self) -> None:
-        self.connection = connect(self._path, read_only=True)
+        self.connection = connect(self._path, read_only=True, busy_ms=self._busy_ms)
 
     def close(self) -> None:
         self.connection.close()

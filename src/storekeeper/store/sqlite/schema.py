@@ -6,6 +6,9 @@ can't be changed or deleted even by hand.
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+
 import apsw
 
 from storekeeper.domain.errors import StoreUnavailable
@@ -153,9 +156,11 @@ def version_of(connection: apsw.Connection) -> int:
 
 def pending(connection: apsw.Connection) -> int:
     """How many migrations the file lacks; raises `StoreUnavailable` for a file not ours."""
-    at = version_of(connection)
-    made_by = connection.pragma("application_id")
-    tables = scalar(connection, "SELECT count(*) FROM sqlite_schema")
+    # All of one moment: another process may be making the tables right now.
+    with connection:
+        at = version_of(connection)
+        made_by = connection.pragma("application_id")
+        tables = scalar(connection, "SELECT count(*) FROM sqlite_schema")
     if made_by != APPLICATION_ID and tables:
         raise StoreUnavailable(
             f"{connection.filename} is a database, but not one of Storekeeper's; "
@@ -167,6 +172,19 @@ def pending(connection: apsw.Connection) -> int:
             f"{len(MIGRATIONS)}); update Storekeeper, or restore a backup of its time"
         )
     return len(MIGRATIONS) - at
+
+
+def require_ours(path: Path, busy_ms: int) -> None:
+    """Raises `StoreUnavailable` for a file that isn't ours or is too new, and changes nothing of
+    it: what we set on a connection would be written into the file."""
+    if not path.exists():
+        return
+    with contextlib.closing(
+        apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    ) as connection:
+        connection.set_busy_timeout(busy_ms)
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        pending(connection)
 
 
 def migrate(connection: apsw.Connection) -> int:

@@ -25,8 +25,7 @@ class Stamps:
         size = len(_TOPICS) * _SLOTS * _COUNTER.size
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            if os.fstat(descriptor).st_size < size:
-                os.ftruncate(descriptor, size)
+            _reserve(descriptor, size)
             self._memory = mmap.mmap(descriptor, size)
         finally:
             os.close(descriptor)
@@ -52,6 +51,15 @@ class Stamps:
 
     def close(self) -> None:
         self._memory.close()
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Makes the file that long. Its room is taken now where the system can: writing into a hole
+    of a mapped file when the disk has become full ends the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    elif os.fstat(descriptor).st_size < size:
+        os.ftruncate(descriptor, size)
 
 
 def _offset(topic: str, key: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import itertools
 import os
@@ -34,7 +35,7 @@ from storekeeper.store.port import (
     Topic,
 )
 from storekeeper.store.sqlite import audit, kinds, schema
-from storekeeper.store.sqlite.connect import connect, explain, told_clearly
+from storekeeper.store.sqlite.connect import BUSY_MS, connect, explain, told_clearly
 from storekeeper.store.sqlite.listing import list_categories, list_products
 from storekeeper.store.sqlite.reader import Reader, movement_of
 from storekeeper.store.sqlite.stamps import Stamps
@@ -48,7 +49,8 @@ READ_BATCH = 64
 class SqliteStore:
     """A shop in one file. `open` it with a path; nothing else may replace the file meanwhile.
 
-    `batch` change sets at most are flushed together, `capacity` at most may wait.
+    `batch` change sets at most are flushed together, `capacity` at most may wait. `busy_ms` is how
+    long a write waits for a foreign program that holds the file.
     """
 
     def __init__(
@@ -60,38 +62,48 @@ class SqliteStore:
         batch: int = 256,
         capacity: int = 4_096,
         readers: int = 2,
+        busy_ms: int = BUSY_MS,
     ) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._in_use = _use(path)
-        try:
-            with told_clearly(path):
-                connection = connect(path)
-                try:
-                    self.migrated = schema.migrate(connection)
-                finally:
-                    connection.close()
-            self._stamps = Stamps(Path(f"{path}-stamps"))
-            self._writer = Writer(path, self._stamps, clock, new_id)
-            self._write_lane = Lane(
-                "writer", self._write, batch=batch, capacity=capacity, on_start=self._writer.open
+        with told_clearly(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._in_use = _use(path)
+            try:
+                self._open(clock, new_id, batch, capacity, readers, busy_ms)
+            except BaseException:
+                os.close(self._in_use)
+                raise
+
+    def _open(
+        self,
+        clock: Callable[[], datetime],
+        new_id: Callable[[], str],
+        batch: int,
+        capacity: int,
+        readers: int,
+        busy_ms: int,
+    ) -> None:
+        path = self.path
+        schema.require_ours(path, busy_ms)
+        with contextlib.closing(connect(path, busy_ms=busy_ms)) as connection:
+            self.migrated = schema.migrate(connection)
+        self._stamps = Stamps(Path(f"{path}-stamps"))
+        self._writer = Writer(path, self._stamps, clock, new_id, busy_ms)
+        self._write_lane = Lane(
+            "writer", self._write, batch=batch, capacity=capacity, on_start=self._writer.open
+        )
+        # The last one is for long questions, so that they don't hold up short ones.
+        self._readers = [Reader(path, busy_ms) for _ in range(readers + 1)]
+        self._read_lanes = [
+            Lane(
+                f"reader-{number}",
+                self._answerer(reader),
+                batch=READ_BATCH,
+                capacity=capacity,
+                on_start=reader.open,
             )
-            self._readers = [Reader(path) for _ in range(readers)]
-            # The last one is for long questions, so that they don't hold up short ones.
-            self._readers.append(Reader(path))
-            self._read_lanes = [
-                Lane(
-                    f"reader-{number}",
-                    self._answerer(reader),
-                    batch=READ_BATCH,
-                    capacity=capacity,
-                    on_start=reader.open,
-                )
-                for number, reader in enumerate(self._readers)
-            ]
-        except BaseException:
-            os.close(self._in_use)
-            raise
+            for number, reader in enumerate(self._readers)
+        ]
         self._turns = itertools.cycle(self._read_lanes[:-1])
         self.counters = self._writer.counters
 
@@ -288,7 +300,7 @@ class SqliteStore:
                     answers.append(error)
                 except (apsw.Error, msgspec.DecodeError) as error:
                     answers.append(explain(error, self.path))
-                except Exception as error:  # noqa: BLE001 - a faulty question fails alone
+                except Exception as error:  # a faulty question fails alone
                     answers.append(error)
             return answers
 

@@ -18,12 +18,14 @@ from storekeeper.domain.changes import ChangeSet, Claim, Impossible, Taken
 from storekeeper.domain.orders import Order
 from storekeeper.domain.stock import Movement
 from storekeeper.store.sqlite import kinds
-from storekeeper.store.sqlite.connect import connect, explain
+from storekeeper.store.sqlite.connect import BUSY_MS, connect, explain
 from storekeeper.store.sqlite.products import write_products
 from storekeeper.store.sqlite.rows import insert, lookup, scalar
 from storekeeper.store.sqlite.stamps import Stamps
 
 CHECKPOINT_PAGES = 4_000
+# What a batch or two may need; with less the shop says that it can't be written.
+SPARE_BYTES = 1 << 20
 
 _PRODUCTS = """
 SELECT json_group_array(json_array(p.id, p.pk, p.version, t.on_hand, t.reserved, t.threshold,
@@ -74,9 +76,15 @@ class Writer:
     """Commits batches of change sets. All methods run on the writer's own thread."""
 
     def __init__(
-        self, path: Path, stamps: Stamps, clock: Callable[[], datetime], new_id: Callable[[], str]
+        self,
+        path: Path,
+        stamps: Stamps,
+        clock: Callable[[], datetime],
+        new_id: Callable[[], str],
+        busy_ms: int = BUSY_MS,
     ) -> None:
         self._path = path
+        self._busy_ms = busy_ms
         self._stamps = stamps
         self._clock = clock
         self._new_id = new_id
@@ -84,7 +92,7 @@ class Writer:
         self._product_pks: dict[str, int] = {}
 
     def open(self) -> None:
-        self._connection = connect(self._path, cache_mib=64)
+        self._connection = connect(self._path, cache_mib=64, busy_ms=self._busy_ms)
         self._connection.wal_autocheckpoint(CHECKPOINT_PAGES)
         # Waiting for SQLite's own lock means polling; waiting for this one doesn't.
         self._turn = os.open(f"{self._path}-turn", os.O_RDWR | os.O_CREAT, 0o600)
@@ -106,7 +114,7 @@ class Writer:
                 return self._one_by_one(changes, _of_constraint(error))
             reason = explain(error, self._path)
             return [reason] * len(changes)
-        except Exception as error:  # noqa: BLE001 - one faulty change set fails alone
+        except Exception as error:  # one faulty change set fails alone
             return self._one_by_one(changes, error)
 
     def _one_by_one(self, changes: Sequence[ChangeSet], error: Exception) -> list[Exception | None]:
@@ -116,6 +124,9 @@ class Writer:
 
     def probe(self) -> None:
         """Raises what a write would meet now; writes nothing."""
+        disk = os.statvfs(self._path.parent)
+        if disk.f_bavail * disk.f_frsize < SPARE_BYTES:
+            raise apsw.FullError("there is hardly room left")
         with self._own_turn():
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute("ROLLBACK")

@@ -1,0 +1,141 @@
+"""Commands that make a shop: its file, the demo's contents, its first admin."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from storekeeper.cli.console import Console, run
+from storekeeper.cli.options import Config, Database, Json, settings_of
+from storekeeper.cli.progress import Bars
+
+
+def init(database: Database = None, config: Config = None, as_json: Json = False) -> None:
+    """Make the shop's file, empty; does nothing to one that is there.
+
+    \b
+    Examples:
+      storekeeper init
+      storekeeper init --database /srv/shop/shop.db
+    """
+    from storekeeper.cli.shops import opened
+
+    console = Console(as_json)
+    settings = settings_of(database, config)
+    is_new = not Path(settings.database).exists()
+
+    async def work() -> None:
+        async with opened(settings):
+            pass
+
+    run(work())
+    console.say(
+        f"made an empty shop at {settings.database}; next: `storekeeper create-admin EMAIL`"
+        if is_new
+        else f"there is a shop at {settings.database} already; nothing changed"
+    )
+    console.result({"database": settings.database, "created": is_new})
+
+
+def demo(database: Database = None, config: Config = None, as_json: Json = False) -> None:
+    """Load the demo shop: some 300 products and nine months of real orders.
+
+    Into an empty shop only; a second time changes nothing. `serve --demo` does it as well. The data
+    is a part of the Online Retail dataset (D. Chen, 2015, UCI Machine Learning Repository, CC BY
+    4.0).
+
+    \b
+    Examples:
+      storekeeper demo --database demo.db
+    """
+    from storekeeper.cli.shops import opened
+    from storekeeper.demo.loader import Loaded, load_demo
+
+    console = Console(as_json)
+    settings = settings_of(database, config)
+
+    async def work() -> Loaded:
+        with Bars() as bars:
+            return await load_demo(lambda clock: opened(settings, clock), watch=bars)
+
+    loaded = run(work())
+    console.say(
+        f"loaded {loaded.products} products and {loaded.orders} orders into {settings.database}"
+        if loaded.is_new
+        else f"the demo is in {settings.database} already; nothing changed"
+    )
+    console.result(loaded)
+
+
+def create_admin(
+    email: Annotated[
+        str, typer.Argument(metavar="EMAIL", help="Who logs in with it.", show_default=False)
+    ],
+    name: Annotated[str, typer.Option("--name", help="What the shop calls them.")] = "Admin",
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from the first line.")
+    ] = False,
+    generate: Annotated[
+        bool, typer.Option("--generate", help="Make a random password and print it once.")
+    ] = False,
+    database: Database = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Make an account that may do everything.
+
+    The password is asked for; where nobody can be asked, it is made and printed once.
+
+    \b
+    Examples:
+      storekeeper create-admin ada@example.com
+      storekeeper create-admin ada@example.com --generate --json
+      pass show shop | storekeeper create-admin ada@example.com --password-stdin
+    """
+    from storekeeper.cli.shops import opened
+    from storekeeper.services.base import BY_SYSTEM
+
+    console = Console(as_json)
+    settings = settings_of(database, config)
+    password = _given_password(password_stdin, generate)
+    chosen = password or new_password()
+
+    async def work() -> str:
+        async with opened(settings) as shop:
+            account = await shop.accounts.create(
+                BY_SYSTEM, email=email, name=name, role="admin", password=chosen
+            )
+            return str(account.id)
+
+    account_id = run(work())
+    console.say(f"{email} is an admin of {settings.database}")
+    if password is None:
+        console.say(f"password, shown only now: {chosen}")
+    console.result(
+        {"id": account_id, "email": email, "role": "admin"}
+        | ({"password": chosen} if password is None else {})
+    )
+
+
+def new_password() -> str:
+    """Easy to copy and past guessing: 20 characters of 6 bits."""
+    return secrets.token_urlsafe(15)
+
+
+def _given_password(from_stdin: bool, generate: bool) -> str | None:
+    """What somebody chose; None where it is to be made."""
+    if from_stdin and generate:
+        raise typer.BadParameter("choose one of --password-stdin and --generate")
+    if from_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+        if not password:
+            raise typer.BadParameter("no password on stdin", param_hint="--password-stdin")
+        return password
+    if generate or not sys.stdin.isatty():
+        return None
+    answer: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    return answer

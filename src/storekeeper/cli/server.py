@@ -1,0 +1,103 @@
+"""One server process: the shop's application on uvicorn, from a listening socket to a clean end."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from storekeeper.config import Settings, SettingsError
+from storekeeper.domain.errors import StoreUnavailable
+
+BACKLOG = 2_048
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """The listening socket; raises `SettingsError` where the address can't be had.
+
+    It is taken before anything else, so that a second server ends before it touches the file, and
+    whoever connects while the shop is being opened waits instead of being refused.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise SettingsError(_why_not(host, port, error)) from error
+    return listening
+
+
+def serve_alone(settings: Settings, listening: socket.socket, opened: Callable[[], None]) -> None:
+    """Serves in this process until a signal ends it; `opened` is called when requests are taken."""
+    from storekeeper.app import build_shop, make_asgi
+    from storekeeper.telemetry.logging import configure
+
+    configure(settings.log_level, settings.log_format)
+    run_server(make_asgi(build_shop(settings)), settings, listening, opened)
+
+
+def run_server(
+    asgi: Any, settings: Settings, listening: socket.socket, opened: Callable[[], None]
+) -> None:
+    """Runs uvicorn on the socket; ends normally after SIGTERM or SIGINT, however often."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                opened()
+
+    server = Server(
+        uvicorn.Config(
+            asgi,
+            loop="uvloop" if _has_uvloop() else "asyncio",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=settings.shutdown_seconds,
+        )
+    )
+    # After its graceful end the server raises the signal once more, for whoever called it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+    try:
+        server.run(sockets=[listening])
+    except SystemExit as end:
+        if not server.started and end.code:
+            raise StoreUnavailable("the shop could not be opened; the log says why") from None
+        raise
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+def _has_uvloop() -> bool:
+    try:
+        import uvloop
+    except ImportError:
+        return False
+    return True
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"port {port} on {host} is taken, perhaps by a shop that runs already; "
+            "stop that one or choose another with --port"
+        )
+    if error.errno == errno.EACCES:
+        return f"port {port} needs more rights than you have; choose one above 1023 with --port"
+    return f"can't listen on {host}:{port}: {error.strerror or error}; choose another --host"

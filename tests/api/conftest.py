@@ -1,0 +1,32 @@
+"""One shop is seeded per test process; each test works on its own copy."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.contract import Contract
+from tests.api.shopfront import Front, Seed, front_at, seed_shop
+
+
+@pytest.fixture(scope="session")
+def seed(tmp_path_factory: pytest.TempPathFactory) -> Seed:
+    return seed_shop(tmp_path_factory.mktemp("seed"))
+
+
+@pytest.fixture(scope="session")
+def documents() -> dict[str, Any]:
+    """The document is the same for every shop; it is made once."""
+    return {}
+
+
+@pytest.fixture
+async def front(
+    tmp_path: Path, seed: Seed, documents: dict[str, Contract]
+) -> AsyncIterator[Front]:
+    async with front_at(tmp_path, seed, documents.get("contract")) as front:
+        documents["contract"] = front.contract
+        yield front

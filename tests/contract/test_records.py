@@ -1,0 +1,256 @@
+"""Records kept by id: reading them, finding them by an indexed field, letting go of old ones."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from storekeeper.domain.accounts import Account, ApiKey, Attempts, ResetLink, Session
+from storekeeper.domain.catalog import Product
+from storekeeper.domain.changes import ChangeSet, Claim, Delete, Put
+from storekeeper.domain.orders import Order
+from storekeeper.domain.stock import Location
+from storekeeper.domain.types import AccountId
+from storekeeper.domain.work import Delivery, Job, Lease, Position, Setting, WebhookEndpoint
+from storekeeper.store.port import Store
+from tests.contract.paging import all_items
+from tests.support.builders import (
+    a_location,
+    a_product,
+    a_session,
+    an_account,
+    an_order,
+    creating,
+    moving,
+)
+from tests.support.clock import START
+from tests.support.shop import Shop, outcomes
+
+LATER = START + timedelta(hours=1)
+ADA = AccountId("ada")
+
+
+def a_delivery(event_seq: int, sink: str = "mail", version: int = 1, **fields: Any) -> Delivery:
+    return Delivery(
+        id=f"{sink}|{event_seq}",
+        version=version,
+        sink=sink,
+        event_id=f"event-{event_seq}",
+        event_seq=event_seq,
+        kind="order.placed",
+        subject=fields.pop("subject", f"order:{event_seq}"),
+        state=fields.pop("state", "failing"),
+        attempts=1,
+        at=START,
+        next_at=fields.pop("next_at", START),
+        **fields,
+    )
+
+
+async def keep(store: Store, *records: Any) -> None:
+    await store.commit(ChangeSet(puts=tuple(Put(record) for record in records)))
+
+
+RECORDS = [
+    an_account(),
+    a_session("s1"),
+    ApiKey(
+        id="k1", version=1, account_id=ADA, name="till", key_hash="x", scopes=("stock:read",),
+        created_at=START, expires_at=LATER,
+    ),
+    ResetLink(id="r1", version=1, account_id=ADA, expires_at=LATER),
+    Attempts(id="a1", version=1, failures=3, next_at=START, expires_at=LATER),
+    a_location("attic", priority=3),
+    WebhookEndpoint(
+        id="w1", version=1, url="https://example.com", kinds=("order.placed",), secrets=("s",),
+        created_at=START,
+    ),
+    a_delivery(1),
+    Job(
+        id="j1", version=1, kind="import", state="waiting", created_at=START, updated_at=START,
+        created_by="admin:sam",
+    ),
+    Lease(id="relay", version=1, holder="node-1", until=LATER),
+    Position(id="mail", version=1, at=17),
+    Setting(id="theme", version=1, value="dunkel ☕"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
+async def test_a_record_comes_back_as_it_was_kept(store: Store, record: Any) -> None:
+    kind = type(record)
+    await keep(store, record)
+    assert await store.get(kind, record.id) == record
+    assert await store.get_many(kind, [record.id, "none"]) == {record.id: record}
+    assert (await store.list_all(kind)).items == (record,)
+    await store.commit(ChangeSet(deletes=(Delete(kind.__name__, record.id, 1),)))
+    assert await store.get(kind, record.id) is None
+    assert (await store.list_all(kind)).items == ()
+
+
+async def test_products_and_orders_come_back_as_they_were_kept(store: Store) -> None:
+    mug = a_product("MUG", description='línea\n☕ "quoted"', attributes={"colour": "blue"})
+    order, placing = an_order((mug, 1), note="please 'hurry'", email="a@b.c")
+    await store.commit(creating(mug) + moving(mug, 1))
+    await store.commit(placing)
+    assert await store.get(Product, mug.id) == mug
+    assert await store.get(Order, order.id) == order
+    assert await store.get_many(Order, [order.id, "none"]) == {order.id: order}
+
+
+async def test_records_of_two_kinds_may_share_an_id(store: Store) -> None:
+    await keep(store, Setting(id="x", version=1, value="1"), Position(id="x", version=1, at=1))
+    assert await store.get(Position, "x") == Position(id="x", version=1, at=1)
+    assert await store.get(Account, "x") is None
+
+
+async def test_asking_for_nothing_gives_nothing(store: Store) -> None:
+    assert await store.get_many(Account, []) == {}
+    assert await store.listed([]) == {}
+    assert await store.levels([]) == []
+    assert await store.products_by_sku([]) == {}
+    assert await store.claims("sku", []) == {}
+    assert await store.blocked_subjects("mail", []) == set()
+    assert await store.events_at([]) == {}
+
+
+async def test_many_are_read_at_once(store: Store) -> None:
+    settings = [Setting(id=f"s{number}", version=1, value="x") for number in range(2_000)]
+    await keep(store, *settings)
+    found = await store.get_many(Setting, [setting.id for setting in settings])
+    assert found == {setting.id: setting for setting in settings}
+
+
+async def test_find_follows_the_field_as_it_changes(store: Store) -> None:
+    await keep(store, an_account("ada"), an_account("bob"), an_account("sam", role="admin"))
+    assert [a.id for a in (await store.find(Account, "role", "active:customer")).items] == [
+        "ada",
+        "bob",
+    ]
+    await keep(store, an_account("bob", version=2, role="admin"))
+    assert [a.id for a in (await store.find(Account, "role", "active:customer")).items] == ["ada"]
+    await store.commit(ChangeSet(deletes=(Delete("Account", "ada", 1),)))
+    assert (await store.find(Account, "role", "active:customer")).items == ()
+    assert (await store.find(Account, "role", "none")).items == ()
+
+
+async def test_lists_go_backwards_too(store: Store) -> None:
+    await keep(store, *(a_location(f"p{number}") for number in range(5)))
+    backwards = await all_items(
+        lambda limit, at: store.list_all(Location, limit=limit, cursor=at, newest_first=True), 2
+    )
+    assert [place.id for place in backwards] == ["p4", "p3", "p2", "p1", "p0"]
+    await keep(store, *(a_session(f"s{number}") for number in range(5)))
+    backwards = await all_items(
+        lambda limit, at: store.find(
+            Session, "account_id", "ada", limit=limit, cursor=at, newest_first=True
+        ),
+        2,
+    )
+    assert [session.id for session in backwards] == ["s4", "s3", "s2", "s1", "s0"]
+
+
+async def test_admins_are_the_active_ones(store: Store) -> None:
+    sam = an_account("sam", role="admin")
+    gone = an_account("eve", role="admin", status="deleted")
+    await keep(store, sam, gone, an_account("ada"))
+    assert await store.admins() == [sam]
+
+
+async def test_what_has_expired_is_removed_and_nothing_else(store: Store) -> None:
+    past = START - timedelta(seconds=1)
+    await keep(
+        store,
+        a_session("old", expires_at=past),
+        a_session("now", expires_at=START),
+        a_session("good"),
+        ResetLink(id="old", version=1, account_id=ADA, expires_at=past),
+        ResetLink(id="good", version=1, account_id=ADA, expires_at=LATER),
+        Attempts(id="old", version=1, failures=1, next_at=past, expires_at=past),
+        an_account(),
+    )
+    assert await store.purge(START, 2) == 2
+    assert await store.purge(START, 100) == 2
+    assert await store.purge(START, 100) == 0
+    assert [session.id for session in (await store.list_all(Session)).items] == ["good"]
+    assert [link.id for link in (await store.list_all(ResetLink)).items] == ["good"]
+    assert (await store.list_all(Attempts)).items == ()
+    assert await store.get(Account, "ada") is not None
+
+
+async def test_a_session_used_while_it_is_purged_stays(store: Store) -> None:
+    await keep(store, a_session("s", expires_at=START))
+    renewed = a_session("s", expires_at=LATER, version=2)
+    told = await outcomes(
+        store,
+        [
+            ChangeSet(puts=(Put(renewed),)),
+            ChangeSet(deletes=(Delete("Session", "s", 1),)),
+        ],
+    )
+    assert [answer is None for answer in told] == [True, False]
+    assert await store.get(Session, "s") == renewed
+
+
+async def test_deliveries_are_due_when_their_time_has_come(store: Store) -> None:
+    await keep(
+        store,
+        a_delivery(3),
+        a_delivery(1, next_at=START + timedelta(minutes=5)),
+        a_delivery(2, next_at=START - timedelta(minutes=5)),
+        a_delivery(4, state="dead", next_at=None),
+        a_delivery(5, state="delivered", next_at=None),
+        a_delivery(1, sink="webhook:1"),
+    )
+
+    async def due(minutes: int, limit: int = 10) -> list[int]:
+        at = START + timedelta(minutes=minutes)
+        return [found.event_seq for found in await store.due_deliveries("mail", at, limit)]
+
+    assert await due(-6) == []
+    assert await due(0) == [2, 3]
+    assert await due(10) == [1, 2, 3]
+    assert await due(10, limit=2) == [1, 2]
+
+
+async def test_a_failing_delivery_holds_back_what_follows_on_its_subject(store: Store) -> None:
+    await keep(
+        store,
+        a_delivery(1, subject="order:a"),
+        a_delivery(2, subject="order:b", state="dead", next_at=None),
+        a_delivery(3, sink="webhook:1", subject="order:c"),
+    )
+    asked = ["order:a", "order:b", "order:c"]
+    assert await store.blocked_subjects("mail", asked) == {"order:a"}
+    assert await store.blocked_subjects("webhook:1", asked) == {"order:c"}
+    await keep(store, a_delivery(1, version=2, subject="order:a", state="delivered", next_at=None))
+    assert await store.blocked_subjects("mail", asked) == set()
+
+
+async def test_failing_deliveries_are_the_first_few_of_each_subject(store: Store) -> None:
+    await keep(
+        store,
+        *(a_delivery(number, subject="order:a") for number in (5, 3, 4)),
+        a_delivery(1, subject="order:b"),
+        a_delivery(2, subject="order:c"),
+    )
+    found = await store.failing_deliveries("mail", ["order:a", "order:b"], 2)
+    assert [delivery.event_seq for delivery in found] == [1, 3, 4]
+
+
+async def test_a_location_holds_stock_until_the_last_unit_left(shop: Shop) -> None:
+    mug = await shop.sell("MUG", stock=1)
+    main, attic = "main", "attic"
+    assert await shop.store.holds_stock(main)  # type: ignore[arg-type]
+    assert not await shop.store.holds_stock(attic)  # type: ignore[arg-type]
+    await shop.store.commit(moving(mug, -1))
+    assert not await shop.store.holds_stock(main)  # type: ignore[arg-type]
+
+
+async def test_claims_carry_their_note(store: Store) -> None:
+    claim = Claim(scope="key", value="abc", owner="order-1", note="fingerprint")
+    await store.commit(ChangeSet(claims=(claim,)))
+    assert await store.claim("key", "abc") == claim
+    assert await store.claims("key", ["abc", "none"]) == {"abc": claim}

@@ -1,0 +1,68 @@
+"""Settings: a shop that starts with a wrong one, or shows a secret, would be found out too late."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from storekeeper.config import Settings, SettingsError, load, shown
+
+
+def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "shop.toml"
+    file.write_text('port = 1\nhost = "file"\nshop_name = "From the file"\n')
+    environ = {"STOREKEEPER_PORT": "2", "STOREKEEPER_HOST": "environment"}
+    settings = load({"port": 3, "host": None}, environ, file)
+    assert (settings.port, settings.host, settings.shop_name, settings.workers) == (
+        3,
+        "environment",
+        "From the file",
+        1,
+    )
+
+
+def test_the_environment_names_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "shop.toml"
+    file.write_text("workers = 4\n")
+    assert load({}, {"STOREKEEPER_CONFIG": str(file)}).workers == 4
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"STOREKEEPER_PORT": "many"}, ["port", "'many'"]),
+        ({"STOREKEEPER_PORT": "70000"}, ["port", "65535"]),
+        ({"STOREKEEPER_WORKERS": "0"}, ["workers"]),
+        ({"STOREKEEPER_COLOUR": "red"}, ["STOREKEEPER_COLOUR", "no such setting"]),
+        ({"STOREKEEPER_CURRENCY": "pounds"}, ["currency"]),
+        ({"STOREKEEPER_CONFIG": "/nowhere/shop.toml"}, ["/nowhere/shop.toml", "can't be read"]),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_with_its_name(
+    environ: dict[str, str], words: list[str]
+) -> None:
+    with pytest.raises(SettingsError) as stopped:
+        load({}, environ)
+    assert all(word in str(stopped.value) for word in words)
+
+
+def test_a_file_that_is_not_toml_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "shop.toml"
+    file.write_text("port: 80")
+    with pytest.raises(SettingsError, match=r"shop\.toml is not TOML"):
+        load({}, {}, file)
+
+
+def test_secrets_are_hidden_when_settings_are_shown_and_when_they_are_wrong() -> None:
+    settings = Settings(secret_key="s3cret-key", smtp_password="s3cret-mail")
+    assert "s3cret" not in str(shown(settings))
+    assert shown(settings)["old_secret_keys"] == []
+    with pytest.raises(SettingsError) as stopped:
+        load({"smtp_password": ["s3cret"]}, {})
+    assert "s3cret" not in str(stopped.value).split(":")[0]
+
+
+def test_lists_are_given_with_commas() -> None:
+    environ = {"STOREKEEPER_TRUSTED_PROXIES": "10.0.0.0/8, 127.0.0.1"}
+    assert load({}, environ).trusted_proxies == ("10.0.0.0/8", "127.0.0.1")

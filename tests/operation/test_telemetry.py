@@ -1,0 +1,73 @@
+"""Logs and metrics: without them an operator is blind; with secrets in them, exposed."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+
+from storekeeper.cache.rates import MemoryRates
+from storekeeper.telemetry.metrics import GAUGES, Metrics
+from storekeeper.telemetry.sink import Sink
+
+
+def test_an_urgent_line_is_written_at_once_after_all_that_came_before() -> None:
+    stream = io.BytesIO()
+    sink = Sink(stream)
+    sink.write(b"first")
+    sink.write(b"second", urgent=True)
+    assert stream.getvalue() == b"first\nsecond\n"
+
+
+def test_lines_that_wait_are_written_when_the_process_ends() -> None:
+    program = (
+        "from storekeeper.telemetry.logging import configure\n"
+        "import structlog, logging\n"
+        "configure('info', 'json')\n"
+        "structlog.get_logger().info('hello', order='1')\n"
+        "logging.getLogger('other').warning('from %s', 'elsewhere')\n"
+        "structlog.get_logger().debug('not shown')\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, timeout=60
+    )
+    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert [(line["event"], line["level"]) for line in lines] == [
+        ("hello", "info"),
+        ("from elsewhere", "warning"),
+    ]
+    assert all("timestamp" in line for line in lines)
+
+
+def test_metrics_tell_requests_orders_batches_and_gauges() -> None:
+    metrics = Metrics()
+    metrics.observe("POST", "/orders", 201, 0.004)
+    metrics.observe("BREW", "/orders", 405, 0.001)
+    metrics.order("placed")
+    metrics.batch(12)
+    text = metrics.text(dict.fromkeys(GAUGES, 3.0)).decode()
+    assert 'storekeeper_http_requests_total{method="POST",route="/orders",status="201"} 1.0' in text
+    assert 'method="other"' in text
+    assert 'storekeeper_orders_total{outcome="placed"} 1.0' in text
+    assert 'storekeeper_commit_batch_size_bucket{le="16.0"} 1.0' in text
+    assert "storekeeper_outbox_lag_seconds 3\n" in text
+
+
+def test_a_client_gets_its_rate_and_no_more_until_time_passes() -> None:
+    now = [0.0]
+    rates = MemoryRates(60, monotonic=lambda: now[0])
+    taken = [rates.take("a") for _ in range(61)]
+    assert taken[59] == (60, 0, 60)
+    assert taken[60] == (60, -1, 1)
+    assert rates.take("b") == (60, 59, 1)
+    now[0] = 1.0
+    assert rates.take("a") == (60, 0, 60)
+    assert MemoryRates(0).take("a") is None
+
+
+def test_clients_that_are_remembered_are_bounded() -> None:
+    rates = MemoryRates(10, size=2, monotonic=lambda: 0.0)
+    for who in ("a", "a", "b", "c"):
+        rates.take(who)
+    assert rates.take("a") == (10, 9, 6)

@@ -1,0 +1,116 @@
+"""A shop always has a place for its stock, and no place is closed on units that are still there."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from storekeeper.domain.errors import AlreadyExists, InUse, Invalid, PreconditionFailed
+from storekeeper.services.inventory import AdjustRequest, ReceiveRequest, TransferRequest
+from storekeeper.services.locations import LocationInput, LocationPatch
+from tests.catalog.desk import BY_ADMIN, Desk
+
+CLOSE = LocationPatch(active=False)
+
+
+async def open_place(desk: Desk, id: str, **fields) -> None:
+    await desk.locations.create(BY_ADMIN, LocationInput(id=id, name=id.title(), **fields))
+
+
+async def test_a_new_shop_has_main_and_asking_twice_makes_no_second(desk: Desk) -> None:
+    await desk.locations.ensure_defaults()
+    assert [place.id for place in await desk.locations.all()] == ["main"]
+
+
+async def test_locations_come_by_priority_and_closed_ones_last(desk: Desk) -> None:
+    await open_place(desk, "far", priority=9)
+    await open_place(desk, "near", priority=1)
+    await desk.locations.change(BY_ADMIN, "main", CLOSE)
+    assert [place.id for place in await desk.locations.all()] == ["near", "far", "main"]
+
+
+async def test_a_code_names_one_location(desk: Desk) -> None:
+    await open_place(desk, "shop-2")
+    with pytest.raises(AlreadyExists) as refusal:
+        await open_place(desk, "shop-2")
+    assert refusal.value.field == "id"
+
+
+async def test_a_location_with_units_can_not_be_closed(desk: Desk) -> None:
+    await open_place(desk, "shop-2")
+    await desk.create("MUG", stock=1)
+    with pytest.raises(InUse):
+        await desk.locations.change(BY_ADMIN, "main", CLOSE)
+    await desk.inventory.transfer(
+        BY_ADMIN,
+        TransferRequest(sku="MUG", quantity=1, from_location_id="main", to_location_id="shop-2"),
+    )
+    assert not (await desk.locations.change(BY_ADMIN, "main", CLOSE)).active
+
+
+async def test_the_last_open_location_stays_open_even_when_two_close_at_once(desk: Desk) -> None:
+    with pytest.raises(InUse, match="last"):
+        await desk.locations.change(BY_ADMIN, "main", CLOSE)
+    await open_place(desk, "shop-2")
+    await asyncio.gather(
+        desk.locations.change(BY_ADMIN, "main", CLOSE),
+        desk.locations.change(BY_ADMIN, "shop-2", CLOSE),
+        return_exceptions=True,
+    )
+    assert sum(place.active for place in await desk.locations.all()) == 1
+
+
+async def test_a_closed_location_takes_nothing_but_lets_go_of_what_is_left(desk: Desk) -> None:
+    await open_place(desk, "shop-2")
+    await desk.create("MUG")
+    await desk.locations.change(BY_ADMIN, "main", CLOSE)
+    with pytest.raises(Invalid) as refusal:
+        await desk.inventory.receive(BY_ADMIN, ReceiveRequest(sku="MUG", quantity=1))
+    assert refusal.value.field == "location_id"
+
+
+async def test_units_that_arrive_while_a_location_closes_are_never_shut_in(desk: Desk) -> None:
+    await desk.create("MUG")
+    for number in range(10):
+        place = f"place-{number}"
+        await open_place(desk, place)
+        await asyncio.gather(
+            desk.locations.change(BY_ADMIN, place, CLOSE),
+            desk.inventory.receive(
+                BY_ADMIN, ReceiveRequest(sku="MUG", quantity=1, location_id=place)
+            ),
+            return_exceptions=True,
+        )
+        location = await desk.locations.location(place)
+        assert location.active or not await desk.store.holds_stock(place)
+
+
+async def test_two_admins_do_not_overwrite_each_other(desk: Desk) -> None:
+    await desk.locations.change(BY_ADMIN, "main", LocationPatch(name="Back room"), if_match=1)
+    with pytest.raises(PreconditionFailed):
+        await desk.locations.change(BY_ADMIN, "main", LocationPatch(priority=3), if_match=1)
+    place = await desk.locations.change(BY_ADMIN, "main", LocationPatch(priority=3), if_match=2)
+    assert (place.name, place.priority, place.version) == ("Back room", 3, 3)
+
+
+async def test_a_change_of_nothing_makes_no_new_version(desk: Desk) -> None:
+    place = await desk.locations.change(BY_ADMIN, "main", LocationPatch())
+    assert place.version == 1
+
+
+async def test_stock_at_a_closed_location_can_be_written_off(desk: Desk) -> None:
+    """Units come back to a closed place when an order from there is cancelled."""
+    await open_place(desk, "shop-2")
+    await desk.create("MUG", stock=1)
+    order_id = await desk.order("MUG", 1)
+    from storekeeper.domain.types import OrderId
+    from storekeeper.services.base import BY_SYSTEM
+
+    await desk.checkout.confirm(BY_SYSTEM, OrderId(order_id))
+    await desk.locations.change(BY_ADMIN, "main", CLOSE)
+    await desk.checkout.cancel(BY_SYSTEM, OrderId(order_id))
+    stock = await desk.inventory.adjust(
+        BY_ADMIN, AdjustRequest(sku="MUG", quantity=-1, reason="lost")
+    )
+    assert stock.total.on_hand == 0
