@@ -75,7 +75,9 @@ class Front:
         self, name: str = "ada", *lines: tuple[str, int], key: str | None = None, **fields: Any
     ) -> httpx.Response:
         body = {
-            "lines": [{"sku": sku, "quantity": quantity} for sku, quantity in lines or (("MUG", 1),)],
+            "lines": [
+                {"sku": sku, "quantity": quantity} for sku, quantity in lines or (("MUG", 1),)
+            ],
             **fields,
         }
         headers = self.who(name) | ({"Idempotency-Key": key} if key else {})
@@ -95,7 +97,12 @@ class Front:
 def settings_at(folder: Path, **settings: Any) -> Settings:
     return Settings(
         database=str(folder / "shop.db"),
-        **{"notify_console": False, "requests_per_minute": 0, **settings},
+        **{
+            "notify_console": False,
+            "requests_per_minute": 0,
+            "access_token_seconds": 86_400,
+            **settings,
+        },
     )
 
 
@@ -120,9 +127,7 @@ async def _person(shop: Shop, name: str, role: Role) -> Person:
     account = await shop.accounts.create(
         BY_SYSTEM, email=email, name=name.title(), role=role, password=PASSWORD
     )
-    tokens = await shop.sessions.log_in(
-        email, PASSWORD, client_address="192.0.2.1", client="tests"
-    )
+    tokens = await shop.sessions.log_in(email, PASSWORD, client_address="192.0.2.1", client="tests")
     return Person(account.id, email, tokens.access_token, tokens.refresh_token)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from storekeeper.domain.errors import Invalid
+from storekeeper.services.catalog import ProductPatch
 from storekeeper.store.port import ProductQuery, ProductSort
-from tests.catalog.desk import CUSTOMER, Desk
+from tests.catalog.desk import BY_ADMIN, CUSTOMER, Desk
 
 
 @pytest.fixture
@@ -66,9 +67,6 @@ async def test_a_search_without_any_word_is_refused(shelf: Desk) -> None:
 
 
 async def test_a_changed_product_is_found_by_its_new_words_only(shelf: Desk) -> None:
-    from storekeeper.services.catalog import ProductPatch
-    from tests.catalog.desk import BY_ADMIN
-
     rabbit = await shelf.catalog.by_sku(CUSTOMER, "AB-12/3")
     await shelf.catalog.patch(BY_ADMIN, rabbit.product.id, ProductPatch(name="Owl lamp"))
     assert await found(shelf, "owl") == ["AB-12/3"]

@@ -7,6 +7,8 @@ import io
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
+
 from storekeeper.domain import catalog
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.work import RowError
@@ -77,6 +79,4 @@ async def described(desk: Desk) -> dict[str, Any]:
 
 
 def _plain(product: Product) -> dict[str, Any]:
-    import msgspec
-
     return msgspec.structs.asdict(catalog.details_of(product))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 from tests.catalog.desk import Desk
@@ -39,7 +40,7 @@ async def test_ten_thousand_rows_report_their_progress_and_every_bad_one(
     assert done.figures() == (ROWS - len(bad), 0, 0, len(bad))
     steps = done.progress
     assert len(steps) >= ROWS // 500
-    assert all(a.bytes_done <= b.bytes_done and a.rows < b.rows for a, b in zip(steps, steps[1:]))
+    assert all(a.bytes_done <= b.bytes_done and a.rows < b.rows for a, b in pairwise(steps))
     assert (steps[-1].bytes_done, steps[-1].bytes_total, steps[-1].rows) == (size, size, ROWS)
     # What is told is what is read: never more than some rows ahead of the truth.
     assert all(abs(step.bytes_done / size - step.rows / ROWS) < 0.1 for step in steps)

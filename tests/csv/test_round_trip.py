@@ -14,6 +14,7 @@ from storekeeper.domain.catalog import ProductDetails
 from storekeeper.domain.money import Money
 from storekeeper.domain.types import OrderId
 from storekeeper.services.base import BY_SYSTEM
+from storekeeper.services.catalog import ProductPatch
 from tests.catalog.desk import BY_ADMIN, Desk, desk_at
 from tests.csv.files import cells_of, described, importing, text_of
 from tests.support.builders import details
@@ -98,8 +99,6 @@ def test_products_come_out_of_another_shop_as_they_went_in(skus, shelf, families
 
 
 async def test_a_variant_older_than_its_parent_is_exported_after_it(desk: Desk) -> None:
-    from storekeeper.services.catalog import ProductPatch
-
     large = await desk.create("SHIRT-L")
     shirt = await desk.create("SHIRT", is_parent=True)
     patch = ProductPatch(parent_id=shirt.id, options={"size": "L"})

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storekeeper.domain.errors import Forbidden, InsufficientStock, Invalid, NotFound
+from storekeeper.domain.stock import MAIN
+from storekeeper.domain.types import LocationId
 from storekeeper.services.base import Call
 from storekeeper.services.inventory import (
     AdjustRequest,
@@ -22,6 +24,9 @@ from storekeeper.services.inventory import (
 from storekeeper.services.locations import LocationInput
 from storekeeper.store.port import MovementQuery
 from tests.catalog.desk import ADMIN, BY_ADMIN, CUSTOMER, STAFF, Desk, desk_at
+
+
+SHOP = LocationId("shop-2")
 
 
 async def receive(desk: Desk, quantity: int, sku: str = "MUG", **fields) -> ProductStock:
@@ -93,9 +98,7 @@ async def test_counts_at_the_same_time_as_receipts_end_in_a_sound_ledger(desk: D
 async def test_a_transfer_is_two_lines_of_the_ledger_and_leaves_the_total(desk: Desk) -> None:
     mug = await desk.create("MUG", stock=10)
     await second_place(desk)
-    request = TransferRequest(
-        sku="MUG", quantity=4, from_location_id="main", to_location_id="shop-2"
-    )
+    request = TransferRequest(sku="MUG", quantity=4, from_location_id=MAIN, to_location_id=SHOP)
     stock = await desk.inventory.transfer(BY_ADMIN, request)
     assert {level.location_id: level.on_hand for level in stock.levels} == {"main": 6, "shop-2": 4}
     assert stock.total.on_hand == 10
@@ -115,7 +118,7 @@ async def test_more_than_there_is_can_not_be_moved_and_nothing_moves(desk: Desk)
         ("main", 1, Invalid),
     ):
         request = TransferRequest(
-            sku="MUG", quantity=quantity, from_location_id="main", to_location_id=target
+            sku="MUG", quantity=quantity, from_location_id=MAIN, to_location_id=LocationId(target)
         )
         with pytest.raises(refusal):
             await desk.inventory.transfer(BY_ADMIN, request)
@@ -140,8 +143,8 @@ def test_transfers_conserve_units_whatever_is_tried(opening, moves) -> None:
                     request = TransferRequest(
                         sku="MUG",
                         quantity=quantity,
-                        from_location_id=source,
-                        to_location_id=target,
+                        from_location_id=LocationId(source),
+                        to_location_id=LocationId(target),
                     )
                     try:
                         await desk.inventory.transfer(BY_ADMIN, request)
@@ -197,15 +200,15 @@ async def test_the_ledger_can_be_narrowed_and_paged(desk: Desk) -> None:
     for number in range(5):
         desk.clock.advance(hours=1)
         await receive(desk, 1 + number, reference=f"DN-{number}")
-    await receive(desk, 9, location_id="shop-2")
-    query = MovementQuery(product_id=mug.id, location_id="main", limit=2)
+    await receive(desk, 9, location_id=SHOP)
+    query = MovementQuery(product_id=mug.id, location_id=MAIN, limit=2)
     seen: list[int] = []
     while True:
         page = await desk.inventory.movements(query)
         seen += [line.on_hand for line in page.items]
         if page.next is None:
             break
-        query = MovementQuery(product_id=mug.id, location_id="main", limit=2, cursor=page.next)
+        query = MovementQuery(product_id=mug.id, location_id=MAIN, limit=2, cursor=page.next)
     assert seen == [5, 4, 3, 2, 1]
     by_reference = await desk.inventory.movements(MovementQuery(reference="DN-3"))
     assert [line.on_hand for line in by_reference.items] == [4]

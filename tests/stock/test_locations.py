@@ -7,10 +7,14 @@ import asyncio
 import pytest
 
 from storekeeper.domain.errors import AlreadyExists, InUse, Invalid, PreconditionFailed
+from storekeeper.domain.stock import MAIN
+from storekeeper.domain.types import LocationId, OrderId
+from storekeeper.services.base import BY_SYSTEM
 from storekeeper.services.inventory import AdjustRequest, ReceiveRequest, TransferRequest
 from storekeeper.services.locations import LocationInput, LocationPatch
 from tests.catalog.desk import BY_ADMIN, Desk
 
+SHOP = LocationId("shop-2")
 CLOSE = LocationPatch(active=False)
 
 
@@ -44,7 +48,7 @@ async def test_a_location_with_units_can_not_be_closed(desk: Desk) -> None:
         await desk.locations.change(BY_ADMIN, "main", CLOSE)
     await desk.inventory.transfer(
         BY_ADMIN,
-        TransferRequest(sku="MUG", quantity=1, from_location_id="main", to_location_id="shop-2"),
+        TransferRequest(sku="MUG", quantity=1, from_location_id=MAIN, to_location_id=SHOP),
     )
     assert not (await desk.locations.change(BY_ADMIN, "main", CLOSE)).active
 
@@ -78,12 +82,12 @@ async def test_units_that_arrive_while_a_location_closes_are_never_shut_in(desk:
         await asyncio.gather(
             desk.locations.change(BY_ADMIN, place, CLOSE),
             desk.inventory.receive(
-                BY_ADMIN, ReceiveRequest(sku="MUG", quantity=1, location_id=place)
+                BY_ADMIN, ReceiveRequest(sku="MUG", quantity=1, location_id=LocationId(place))
             ),
             return_exceptions=True,
         )
         location = await desk.locations.location(place)
-        assert location.active or not await desk.store.holds_stock(place)
+        assert location.active or not await desk.store.holds_stock(LocationId(place))
 
 
 async def test_two_admins_do_not_overwrite_each_other(desk: Desk) -> None:
@@ -104,9 +108,6 @@ async def test_stock_at_a_closed_location_can_be_written_off(desk: Desk) -> None
     await open_place(desk, "shop-2")
     await desk.create("MUG", stock=1)
     order_id = await desk.order("MUG", 1)
-    from storekeeper.domain.types import OrderId
-    from storekeeper.services.base import BY_SYSTEM
-
     await desk.checkout.confirm(BY_SYSTEM, OrderId(order_id))
     await desk.locations.change(BY_ADMIN, "main", CLOSE)
     await desk.checkout.cancel(BY_SYSTEM, OrderId(order_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -46,6 +47,6 @@ class MemoryRates:
         bucket[1] = now
         if tokens < 1:
             bucket[0] = tokens
-            return self._limit, -1, int((1 - tokens) / self._rate) + 1
+            return self._limit, -1, math.ceil((1 - tokens) / self._rate)
         bucket[0] = tokens - 1
         return self._limit, int(tokens - 1), int((self._limit - bucket[0]) / self._rate)

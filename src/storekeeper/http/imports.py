@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Controller, Request, get, post
+from litestar.exceptions import InternalServerException
 from litestar.params import PathParameter, QueryParameter
 from litestar.response import Stream
 
@@ -139,9 +140,17 @@ async def _submit(
     if announced.isdigit() and int(announced) > jobs.max_upload_bytes:
         raise errors.PayloadTooLarge(f"an upload has at most {jobs.max_upload_bytes} bytes")
     job = await jobs.submit(
-        principal_of(request), request.stream(), kind=kind, mode=mode, dry_run=dry_run, key=key
+        principal_of(request), _body(request), kind=kind, mode=mode, dry_run=dry_run, key=key
     )
     return Answer(job_view(job), status_code=202, headers={"Location": f"/jobs/{job.id}"})
+
+
+async def _body(request: ApiRequest) -> AsyncIterator[bytes]:
+    try:
+        async for piece in request.stream():
+            yield piece
+    except InternalServerException:  # Litestar's word for a client that went away
+        raise errors.Malformed("the upload ended before its end; send it again") from None
 
 
 class Imports(Controller):

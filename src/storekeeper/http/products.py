@@ -195,7 +195,9 @@ class Products(Controller):
         tag: Text = None,
         min_price: Price = None,
         max_price: Price = None,
-        in_stock: bool | None = None,
+        in_stock: Annotated[
+            bool | None, QueryParameter(description="Only what can, or can't, be ordered now.")
+        ] = None,
         parent_id: Annotated[
             str | None, QueryParameter(max_length=64, description="The variants of this product.")
         ] = None,

@@ -237,7 +237,9 @@ class Stock(Controller):
         cursor: Cursor = None,
         product_id: Annotated[str | None, QueryParameter(max_length=64)] = None,
         location_id: Annotated[str | None, QueryParameter(max_length=64)] = None,
-        reason: Reason | None = None,
+        reason: Annotated[
+            Reason | None, QueryParameter(description="Only movements for this reason.")
+        ] = None,
         reference: Annotated[
             str | None,
             QueryParameter(max_length=200, description="Such as `order:ID` or a delivery note."),

@@ -36,16 +36,13 @@ SinkFilter = Annotated[
     str | None,
     QueryParameter(
         name="sink",
-        default=None,
         max_length=100,
         description="`webhook:ID`, `mail` or another channel; without it all of them.",
     ),
 ]
 StateFilter = Annotated[
     DeliveryState | None,
-    QueryParameter(
-        name="state", default=None, description="`failing` ones are tried again by time."
-    ),
+    QueryParameter(name="state", description="`failing` ones are tried again by time."),
 ]
 
 

@@ -33,6 +33,9 @@ async def keep(path: Path, body: AsyncIterator[bytes], *, at_most: int) -> tuple
                 await asyncio.to_thread(spool.write, bytes(waiting))
                 waiting.clear()
         await asyncio.to_thread(spool.finish, bytes(waiting))
+    except ConnectionError:  # the sender's end, not the disk's
+        await asyncio.to_thread(spool.discard)
+        raise
     except OSError as error:
         await asyncio.to_thread(spool.discard)
         raise StoreUnavailable(f"the upload can't be kept: {error.strerror}") from error

@@ -38,7 +38,7 @@ def serve(
     database: Database = None,
     config: Config = None,
 ) -> None:
-    """Serve the shop: its API, its pages and its documentation.
+    """Serve the shop: its API and its documentation.
 
     Makes the file if it is missing and brings it up to date. Logs go to stderr. SIGTERM or Ctrl-C
     stops taking requests, finishes those that run, and ends.
@@ -128,8 +128,6 @@ def _show_once(passwords: dict[str, str]) -> None:
 def _tell(console: Console, settings: Settings, address: str) -> None:
     console.say(
         f"{settings.shop_name} is open ({settings.database})\n"
-        f"  shop   {address}/shop\n"
-        f"  admin  {address}/admin\n"
         f"  API    {address}/products\n"
         f"  docs   {address}/docs\n"
         "Ctrl-C stops it."
