@@ -26,7 +26,7 @@ from storekeeper.http.health import Operation
 from storekeeper.http.imports import Imports, JobsController
 from storekeeper.http.locations import LocationsController
 from storekeeper.http.orders import Orders
-from storekeeper.http.products import Products
+from storekeeper.http.products import Products, list_categories
 from storekeeper.http.stock import Stock
 from storekeeper.http.users import Users
 from storekeeper.http.webhooks import DeliveriesController, WebhooksController
@@ -226,6 +226,7 @@ HANDLERS: Sequence[Any] = (
     Users,
     ApiKeysController,
     Products,
+    list_categories,
     Imports,
     JobsController,
     Stock,

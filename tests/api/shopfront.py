@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,3 +181,27 @@ async def front_at(
         ) as http,
     ):
         yield Front(shop, app, http, clock, seed, contract)
+
+
+@asynccontextmanager
+async def in_one_task(context: AbstractAsyncContextManager[Front]) -> AsyncIterator[Front]:
+    """Enters and leaves the context in one task; a fixture's two halves run in different ones."""
+    ready: asyncio.Future[Front] = asyncio.get_running_loop().create_future()
+    end = asyncio.Event()
+
+    async def hold() -> None:
+        try:
+            async with context as front:
+                ready.set_result(front)
+                await end.wait()
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+
+    holding = asyncio.create_task(hold())
+    try:
+        yield await ready
+    finally:
+        end.set()
+        await holding

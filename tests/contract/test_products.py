@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.changes import ChangeSet
@@ -229,6 +229,8 @@ def test_no_text_breaks_the_search(engine: Engine, places: Iterator[Path], words
 
 
 @given(name=st.text(st.characters(categories=("L", "Nd")), min_size=1, max_size=12))
+@example(name="\U0002f800")  # a letter that stands for another
+@example(name="cafe\u0301")
 def test_a_product_is_found_by_its_whole_name(
     engine: Engine, places: Iterator[Path], name: str
 ) -> None:

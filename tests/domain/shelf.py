@@ -179,8 +179,8 @@ def _move_stock(after: Kept, before: Kept, change: ChangeSet) -> None:
         after.levels[key] = (on_hand + movement.on_hand, reserved + movement.reserved)
     if any(reserved < 0 for _, reserved in after.levels.values()):
         raise Impossible
-    for key, (on_hand, reserved) in after.levels.items():
-        if on_hand < reserved and not after.rules[key[0]][2]:
+    for level_key, (on_hand, reserved) in after.levels.items():
+        if on_hand < reserved and not after.rules[level_key[0]][2]:
             raise Short(())
 
 

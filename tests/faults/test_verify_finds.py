@@ -40,8 +40,9 @@ BENT = [
         {"on_hand"},
     ),
     (
-        "INSERT INTO movement (id, product_pk, location_id, on_hand, reserved, reason, at, by,"
-        " reference, note) VALUES ('x', 1, 'attic', 5, 0, 'received', 0, 'x', '', '')",
+        "CREATE TEMP TABLE forged AS SELECT * FROM movement WHERE reason = 'received';"
+        "UPDATE forged SET seq = NULL, id = 'forged', location_id = 'attic';"
+        "INSERT INTO movement SELECT * FROM forged",
         {"on_hand"},
     ),
 ]

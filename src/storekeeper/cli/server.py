@@ -65,6 +65,8 @@ def run_server(
             log_config=None,
             access_log=False,
             server_header=False,
+            # Whom to believe about a client is our setting (`trusted_proxies`), not uvicorn's.
+            proxy_headers=False,
             backlog=BACKLOG,
             timeout_graceful_shutdown=settings.shutdown_seconds,
         )

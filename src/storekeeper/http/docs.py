@@ -50,7 +50,8 @@ class Documentation:
     def document(self) -> dict[str, Any]:
         from storekeeper.http.document import document_of
 
-        return document_of(self._app)
+        found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document_of(self._app)))
+        return found
 
     @cached_property
     def as_json(self) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Literal
 
 from litestar import Controller, Request, get
@@ -14,6 +15,8 @@ from storekeeper.http.openapi import problems_of
 from storekeeper.http.security import PUBLIC
 from storekeeper.telemetry.metrics import CONTENT_TYPE
 
+# A supervisor that asks wants an answer before it gives up itself.
+PATIENCE_S = 2
 ApiRequest = Request[Any, Any, Any]
 
 
@@ -53,9 +56,12 @@ class Operation(Controller):
         shop = request.app.state.shop
         store = "ok"
         try:
-            await shop.store.check_writable()
+            async with asyncio.timeout(PATIENCE_S):
+                await shop.store.check_writable()
         except ShopError as error:
             store = error.detail
+        except TimeoutError:
+            store = f"no write got through in {PATIENCE_S} s"
         relay = "ok" if shop.background.is_alive() else "not running"
         is_ready = store == relay == "ok"
         return Answer(

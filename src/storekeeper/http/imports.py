@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Controller, Request, get, post
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.exceptions import InternalServerException
 from litestar.params import PathParameter, QueryParameter
 from litestar.response import Stream
@@ -76,6 +78,19 @@ class JobView(Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     created_by: str
+
+
+@dataclass
+class CsvUpload(Operation):
+    """Documents the body, which the handler reads as a stream."""
+
+    def __post_init__(self) -> None:
+        schema = Schema(type=OpenAPIType.STRING, content_media_type=CSV)
+        self.request_body = RequestBody(
+            required=True,
+            description="The file itself, in UTF-8; its first line names the columns.",
+            content={CSV: OpenAPIMediaType(schema=schema)},
+        )
 
 
 def error_view(error: RowError) -> RowErrorView:
@@ -166,7 +181,7 @@ class Imports(Controller):
         status_code=202,
         summary="Import products from CSV",
         responses=needs_login(*UPLOADING),
-        takes=(CSV,),
+        operation_class=CsvUpload,
     )
     async def import_products(
         self,
@@ -187,7 +202,7 @@ class Imports(Controller):
         status_code=202,
         summary="Import counted stock from CSV",
         responses=needs_login(*UPLOADING),
-        takes=(CSV,),
+        operation_class=CsvUpload,
     )
     async def import_stock(
         self,

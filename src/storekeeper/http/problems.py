@@ -21,6 +21,8 @@ from storekeeper.domain.money import Money
 from storekeeper.http.answers import Answer
 
 MEDIA_TYPE = "application/problem+json"
+# How long a lock or a full disk is likely to last at least.
+LOCKED_S = 5
 log = structlog.get_logger(__name__)
 _AT = re.compile(r"^(?P<what>.*?) - at `\$?(?P<where>[^`]*)`$", re.DOTALL)
 
@@ -82,6 +84,8 @@ def respond(error: ShopError, request_id: str | None) -> Answer[bytes]:
     headers = {}
     if "retry_after" in error.members:
         headers["Retry-After"] = str(error.members["retry_after"])
+    elif error.status == 503:
+        headers["Retry-After"] = str(LOCKED_S)
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if error.status == 405 and "allow" in error.members:

@@ -35,7 +35,12 @@ IfNoneMatch = Annotated[
         description="The ETag of what the caller has; 304 if it is still the same.",
     ),
 ]
-Text = Annotated[str | None, QueryParameter(max_length=200)]
+Category = Annotated[
+    str | None, QueryParameter(max_length=200, description="Only this category, exactly.")
+]
+TagName = Annotated[
+    str | None, QueryParameter(max_length=200, description="Only products with this tag.")
+]
 Price = Annotated[int | None, QueryParameter(ge=0, description="In minor units, inclusive.")]
 ETAG = ResponseHeader(
     name="ETag",
@@ -191,8 +196,8 @@ class Products(Controller):
         sku: Annotated[
             str | None, QueryParameter(max_length=64, description="Exactly this SKU, in any case.")
         ] = None,
-        category: Text = None,
-        tag: Text = None,
+        category: Category = None,
+        tag: TagName = None,
         min_price: Price = None,
         max_price: Price = None,
         in_stock: Annotated[

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+
 from typing import Any, Protocol
 
 from litestar import Request
@@ -16,6 +19,7 @@ PUBLIC = "public"
 SIGNED_IN = "signed in"
 SIGNED_IN_OR_KEY = "signed in or by key"
 MAX_KEY = 255
+_ENTITY_TAG = re.compile(r'(?:W/)?(?:"(?P<quoted>[0-9]{1,15})(?:-[0-9-]*)?"|(?P<bare>[0-9]{1,15}))')
 
 
 class Authenticator(Protocol):
@@ -89,7 +93,7 @@ def version_of(if_match: str | None) -> int | None:
     """
     if if_match is None or if_match.strip() == "*":
         return None
-    text = if_match.strip().removeprefix("W/").strip('"').partition("-")[0]
-    if not (text.isascii() and text.isdigit() and len(text) < 16):
+    found = _ENTITY_TAG.fullmatch(if_match.strip())
+    if found is None:
         raise Invalid('If-Match takes the ETag of the answer, such as "3"', field="If-Match")
-    return int(text)
+    return int(found["quoted"] or found["bare"])

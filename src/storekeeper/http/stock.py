@@ -235,8 +235,12 @@ class Stock(Controller):
         request: ApiRequest,
         limit: Limit = 50,
         cursor: Cursor = None,
-        product_id: Annotated[str | None, QueryParameter(max_length=64)] = None,
-        location_id: Annotated[str | None, QueryParameter(max_length=64)] = None,
+        product_id: Annotated[
+            str | None, QueryParameter(max_length=64, description="Only this product's.")
+        ] = None,
+        location_id: Annotated[
+            str | None, QueryParameter(max_length=64, description="Only at this location.")
+        ] = None,
         reason: Annotated[
             Reason | None, QueryParameter(description="Only movements for this reason.")
         ] = None,

@@ -42,14 +42,18 @@ class StrictRequest(Request[Any, Any, Any]):
 
 
 class Strict:
-    """The middleware that refuses what no handler would look at."""
+    """The middleware that refuses what no handler would look at, and answers OPTIONS."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        deciding(scope["headers"])
         opt = scope["route_handler"].opt
+        if "allow" in opt:
+            await send({"type": "http.response.start", "status": 204, "headers": [opt["allow"]]})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+        deciding(scope["headers"])
         if scope["query_string"]:
             check_query(
                 scope["query_string"],
@@ -72,8 +76,10 @@ def prepare(app: Litestar) -> None:
                 one.field_name: one.field_alias
                 for one in (*expected, *model.expected_header_params)
             }
-        if "GET" in route.methods:
-            route.methods.add("HEAD")  # the gate answers it; OPTIONS tells of it
+        # The framework's own OPTIONS forgets methods of handlers that came later.
+        methods = route.methods | ({"HEAD"} if "GET" in route.methods else set())
+        options, _ = route.route_handler_map["OPTIONS"]
+        options.opt["allow"] = (b"allow", ", ".join(sorted(methods)).encode())
 
 
 def check_query(query: bytes, known: frozenset[str], repeatable: frozenset[str]) -> None:

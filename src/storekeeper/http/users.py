@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, Request, delete, get, patch, post
-from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
+from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from storekeeper.domain import errors
 from storekeeper.domain.accounts import Account, Email, Password, Role, Session, normal_email
@@ -138,7 +138,9 @@ class Users(Controller):
         email: Annotated[
             str | None, QueryParameter(max_length=254, description="Exactly this address.")
         ] = None,
-        role: FromQuery[Role | None] = None,
+        role: Annotated[
+            Role | None, QueryParameter(description="Only users with this role.")
+        ] = None,
     ) -> Answer[PageView[UserView]]:
         """In the order in which they registered."""
         call = call_of(request, "", None, None)

@@ -377,6 +377,8 @@ class Checkout:
                 check_currency(line.unit_price.currency, f"lines[{number}].unit_price.currency")
                 if line.unit_price.amount < 0:
                     raise Invalid("a price isn't negative", field=f"lines[{number}].unit_price")
+        if request.expected_total is not None:
+            check_currency(request.expected_total.currency, "expected_total.currency")
 
     async def _email_for(self, principal: Principal, request: PlaceOrder) -> str:
         """The address that hears of the order. A customer's own is read when it is needed."""

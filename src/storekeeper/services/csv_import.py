@@ -7,7 +7,8 @@ kept whole or not at all, and importing the same file again changes nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Literal, Protocol
 
 from storekeeper.domain.changes import LevelMoved, Refusal, Short, Stale, Taken
@@ -25,7 +26,7 @@ Mode = Literal["all_or_nothing", "skip_bad"]
 Kind = Literal["products", "stock"]
 Phase = Literal["checking", "applying"]
 # Large enough to pay for a flush, small enough that orders hardly wait behind one.
-CHUNK = 500
+CHUNK = 1_000
 SHOWN_ERRORS = 100
 BUSY_WAIT_S = 0.2
 BUSY_TRIES = 300
@@ -199,21 +200,20 @@ class Run:
         try:
             rows.use(reader.columns)
             tally = Tally()
-            while True:
-                taken, bad = await asyncio.to_thread(_take, reader, rows, self._chunk)
-                if not taken and not bad:
-                    return tally
-                await self._settle(rows, taken, bad, tally, apply=phase == "applying")
-                self._on_progress(
-                    Progress(
-                        phase=phase,
-                        bytes_done=number * reader.size + reader.bytes_done,
-                        bytes_total=passes * reader.size,
-                        **tally.figures(),
+            async with contextlib.aclosing(_ahead(reader, rows, self._chunk)) as chunks:
+                async for taken, bad, position in chunks:
+                    await self._settle(rows, taken, bad, tally, apply=phase == "applying")
+                    self._on_progress(
+                        Progress(
+                            phase=phase,
+                            bytes_done=number * reader.size + position,
+                            bytes_total=passes * reader.size,
+                            **tally.figures(),
+                        )
                     )
-                )
-                if tally.failed and phase == "applying" and mode == "all_or_nothing":
-                    return tally
+                    if tally.failed and phase == "applying" and mode == "all_or_nothing":
+                        break
+            return tally
         finally:
             await asyncio.to_thread(reader.close)
 
@@ -264,8 +264,26 @@ class Run:
         await self._store.commit(plan.change)
 
 
-def _take(reader: CsvReader, rows: Rows, count: int) -> tuple[list[Any], list[RowError]]:
-    """The next rows, parsed, and those that can't be. Blocking."""
+async def _ahead(
+    reader: CsvReader, rows: Rows, count: int
+) -> AsyncGenerator[tuple[list[Any], list[RowError], int]]:
+    """Chunks of rows with the position after each; the next is read while one is being kept."""
+    following = asyncio.create_task(asyncio.to_thread(_take, reader, rows, count))
+    try:
+        while True:
+            taken, bad, position = await asyncio.shield(following)
+            if not taken and not bad:
+                return
+            following = asyncio.create_task(asyncio.to_thread(_take, reader, rows, count))
+            yield taken, bad, position
+    finally:
+        # A thread can't be stopped, and nobody may close the file under it.
+        await asyncio.wait([following])
+        following.exception()
+
+
+def _take(reader: CsvReader, rows: Rows, count: int) -> tuple[list[Any], list[RowError], int]:
+    """The next rows, parsed, those that can't be, and how far the file is read. Blocking."""
     cells, bad = reader.take(count)
     taken = []
     for row in cells:
@@ -273,4 +291,4 @@ def _take(reader: CsvReader, rows: Rows, count: int) -> tuple[list[Any], list[Ro
             taken.append(rows.parse(row))
         except Invalid as error:
             bad.append(RowError(line=row.line, field=error.field or "", reason=error.detail))
-    return taken, bad
+    return taken, bad, reader.bytes_done

@@ -161,7 +161,13 @@ class ProductRows:
             before = existing.get(row.key)
             try:
                 parent = self._parent(row, made, existing)
-                item = self._item(row, before, parent, guarded=row.parent in written)
+                details = self._details(row, before, parent)
+                if before is None and self._checking and not (parent or details.is_parent):
+                    # Nothing refers to it and nothing is kept: no product need be made of it.
+                    catalog.check(details)
+                    plan.created += 1
+                    continue
+                item = self._item(row, details, before, parent, guarded=row.parent in written)
             except msgspec.ValidationError as error:
                 field, reason = field_and_reason(error)
                 plan.refuse(row.line, _column(field), reason)
@@ -198,13 +204,18 @@ class ProductRows:
         return parent
 
     def _item(
-        self, row: ProductRow, before: Product | None, parent: Product | None, *, guarded: bool
+        self,
+        row: ProductRow,
+        details: ProductDetails,
+        before: Product | None,
+        parent: Product | None,
+        *,
+        guarded: bool,
     ) -> Item | None:
         """The product made or revised; None where the row says what is kept already.
 
         `guarded`: the same change set writes the parent, which guards its version.
         """
-        details = self._details(row, before, parent)
         now = self._tools.clock()
         if before is not None and details == catalog.details_of(before):
             self._remember_variant(row, before)
@@ -289,8 +300,9 @@ class ProductRows:
         return tuple(guards)
 
     def _finish(self, items: Sequence[Item], levels: tuple[LevelIs, ...], plan: Plan) -> None:
-        plan.created = sum(item.before is None for item in items)
-        plan.updated = len(items) - plan.created
+        created = sum(item.before is None for item in items)
+        plan.created += created
+        plan.updated += len(items) - created
         if not items or self._checking:
             return
         for item in items:

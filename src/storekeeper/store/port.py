@@ -204,9 +204,7 @@ class Store(Protocol):
     async def blocked_subjects(self, sink: str, subjects: Sequence[str]) -> set[str]:
         """Those subjects that have a failing delivery in the sink, so that later events wait."""
 
-    async def failing_deliveries(
-        self, sink: str, subjects: Sequence[str], each: int
-    ) -> list[Any]:
+    async def failing_deliveries(self, sink: str, subjects: Sequence[str], each: int) -> list[Any]:
         """The failing `Delivery`s of these subjects in a sink, at most `each` of one subject and
         those the earliest, in the order of their events."""
 

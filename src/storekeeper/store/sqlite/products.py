@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from unicodedata import normalize
 
 import apsw
 
@@ -37,16 +38,8 @@ def write_products(
             old_pks.append((pk,))
             changed.append((*_row(product), product.id))
         tags.extend((tag.casefold(), pk) for tag in dict.fromkeys(product.tags))
-        words.append(
-            (
-                pk,
-                product.name,
-                product.sku,
-                product.description,
-                product.category or "",
-                " ".join(product.tags),
-            )
-        )
+        # Composed as what is searched for is, so that one letter is one whoever typed it.
+        words.append((pk, *(normalize("NFC", text) for text in _texts(product))))
     if changed:
         connection.executemany("DELETE FROM product_tag WHERE product_pk = ?", old_pks)
         connection.executemany("DELETE FROM product_text WHERE rowid = ?", old_pks)
@@ -84,6 +77,16 @@ def write_products(
         connection.execute(
             "UPDATE total SET is_low = 0, threshold = NULL WHERE product_pk = ?", (pks[id],)
         )
+
+
+def _texts(product: Product) -> tuple[str, ...]:
+    return (
+        product.name,
+        product.sku,
+        product.description,
+        product.category or "",
+        " ".join(product.tags),
+    )
 
 
 def _row(product: Product) -> tuple[Any, ...]:

@@ -25,11 +25,24 @@ _LISTED = """
 SELECT p.doc, t.product_pk, t.on_hand, t.reserved, t.threshold, t.is_low, t.backorder
   FROM product p JOIN total t ON t.product_pk = p.pk
 """
-_MOVEMENT = """
+_MOVED = """
 SELECT m.seq, m.id, p.id, m.location_id, m.on_hand, m.reserved, m.reason, m.at, m.by,
-       m.reference, m.note
-  FROM movement m JOIN product p ON p.pk = m.product_pk
+       CASE WHEN m.order_pk IS NULL THEN m.reference ELSE 'order:' || o.id END, m.note
 """
+_MOVEMENT = f"""{_MOVED}
+  FROM movement m JOIN product p ON p.pk = m.product_pk LEFT JOIN orders o ON o.pk = m.order_pk
+"""
+# A product's movements and order lines are chains, walked from the newest as far as is asked for.
+_CHAIN = """
+WITH RECURSIVE chain (at, previous) AS (
+    SELECT {key}, previous FROM {table} WHERE {key} = ?
+    UNION ALL
+    SELECT t.{key}, t.previous FROM chain c JOIN {table} t ON t.{key} = c.previous
+    ORDER BY 1 DESC
+)
+"""
+_MOVEMENT_CHAIN = _CHAIN.format(table="movement", key="seq")
+_LINE_CHAIN = _CHAIN.format(table="order_line", key="pk")
 _EVENT = "SELECT seq, id, kind, subject, at, data FROM event"
 
 
@@ -89,7 +102,7 @@ class Reader:
             bindings.append(start)
         found = self.rows(
             "SELECT r.id, r.doc FROM record_index i JOIN record r ON r.kind = i.kind AND r.id = i.id"
-            f" WHERE {where} ORDER BY i.id {order} LIMIT ?",  # noqa: S608 - fixed texts only
+            f" WHERE {where} ORDER BY i.id {order} LIMIT ?",
             (*bindings, limit + 1),
         )
         return _page(
@@ -110,7 +123,7 @@ class Reader:
             where += f" AND id {beyond} ?"
             bindings.append(cursor.decode(after, name, str)[0])
         found = self.rows(
-            f"SELECT id, doc FROM record WHERE {where} ORDER BY id {order} LIMIT ?",  # noqa: S608 - fixed texts only
+            f"SELECT id, doc FROM record WHERE {where} ORDER BY id {order} LIMIT ?",
             (*bindings, limit + 1),
         )
         return _page(
@@ -178,27 +191,57 @@ class Reader:
         where: list[str] = ["1"]
         bindings: list[Any] = []
 
-        def also(condition: str, value: Any) -> None:
-            if value is not None:
+        def also(condition: str, *values: Any) -> None:
+            if None not in values:
                 where.append(condition)
-                bindings.append(value)
+                bindings.extend(values)
 
-        also("m.product_pk = (SELECT pk FROM product WHERE id = ?)", query.product_id)
+        before = cursor.decode(query.cursor, "movements", int)[0] if query.cursor else None
+        sql = _MOVEMENT
+        if query.product_id is not None:
+            start = self._chain_start("movement", "seq", "last_movement", query.product_id, before)
+            if start is None:
+                return Page(items=())
+            sql = (
+                f"{_MOVEMENT_CHAIN} {_MOVED} FROM chain c CROSS JOIN movement m ON m.seq = c.at "
+                "JOIN product p ON p.pk = m.product_pk LEFT JOIN orders o ON o.pk = m.order_pk"
+            )
+            bindings.append(start)
+        else:
+            also("m.seq < ?", before)
         also("m.location_id = ?", query.location_id)
         also("m.reason = ?", query.reason)
-        # Said again in the terms of the partial index, so that it is used.
-        also("m.reference <> '' AND m.reference = ?", query.reference)
+        if query.reference is not None:
+            # The terms of the partial indexes are said again, so that these are used.
+            is_order = query.reference.startswith("order:")
+            also(
+                "m.seq IN (SELECT seq FROM movement WHERE reference <> '' AND reference = ? "
+                "UNION ALL SELECT seq FROM movement WHERE order_pk IS NOT NULL "
+                "AND order_pk = (SELECT pk FROM orders WHERE id = ?))",
+                query.reference,
+                query.reference.removeprefix("order:") if is_order else "",
+            )
         also("m.at >= ?", query.at_from and kinds.micros(query.at_from))
         also("m.at < ?", query.at_before and kinds.micros(query.at_before))
-        if query.cursor:
-            also("m.seq < ?", cursor.decode(query.cursor, "movements", int)[0])
+        order = "" if query.product_id is not None else "ORDER BY m.seq DESC"
         found = self.rows(
-            f"{_MOVEMENT} WHERE {' AND '.join(where)} ORDER BY m.seq DESC LIMIT ?",
-            (*bindings, query.limit + 1),
+            f"{sql} WHERE {' AND '.join(where)} {order} LIMIT ?", (*bindings, query.limit + 1)
         )
         return _page(
             found, query.limit, movement_of, lambda row: cursor.encode("movements", row[0])
         )
+
+    def _chain_start(
+        self, table: str, key: str, newest: str, product_id: str, before: int | None
+    ) -> int | None:
+        """Where a page of a product's chain begins; None where there is nothing (more)."""
+        if before is None:
+            sql = f"SELECT t.{newest} FROM total t JOIN product p ON p.pk = t.product_pk"
+            found = self.rows(f"{sql} WHERE p.id = ?", (product_id,))
+        else:
+            sql = f"SELECT t.previous FROM {table} t JOIN product p ON p.pk = t.product_pk"
+            found = self.rows(f"{sql} WHERE p.id = ? AND t.{key} = ?", (product_id, before))
+        return (found[0][0] or None) if found else None
 
     def orders(self, query: OrderQuery) -> Page[Order]:
         where: list[str] = ["1"]
@@ -209,24 +252,18 @@ class Reader:
                 where.append(condition)
                 bindings.extend(values)
 
-        source, key = "orders o", "o.placed_at"
-        if query.sku is not None:
-            source = (
-                "claim c JOIN product p ON p.id = c.owner JOIN order_product op "
-                "ON op.product_pk = p.pk JOIN orders o ON o.pk = op.order_pk"
-            )
-            key = "op.placed_at"
-            also("c.scope = 'sku' AND c.value = ?", query.sku)
         also("o.customer_id = ?", query.customer_id)
         also("o.state = ?", query.state)
         also("o.number = ?", query.number)
-        also(f"{key} >= ?", query.placed_from and kinds.micros(query.placed_from))
-        also(f"{key} < ?", query.placed_before and kinds.micros(query.placed_before))
+        also("o.placed_at >= ?", query.placed_from and kinds.micros(query.placed_from))
+        also("o.placed_at < ?", query.placed_before and kinds.micros(query.placed_before))
+        if query.sku is not None:
+            return self._orders_of_sku(query.sku, query, where, bindings)
         if query.cursor:
-            also(f"({key}, o.pk) < (?, ?)", *cursor.decode(query.cursor, "orders", int, int))
+            also("(o.placed_at, o.pk) < (?, ?)", *cursor.decode(query.cursor, "orders", int, int))
         found = self.rows(
-            f"SELECT o.doc, {key}, o.pk FROM {source} WHERE {' AND '.join(where)} "
-            f"ORDER BY {key} DESC, o.pk DESC LIMIT ?",
+            f"SELECT o.doc, o.placed_at, o.pk FROM orders o WHERE {' AND '.join(where)} "
+            "ORDER BY o.placed_at DESC, o.pk DESC LIMIT ?",
             (*bindings, query.limit + 1),
         )
         return _page(
@@ -234,6 +271,27 @@ class Reader:
             query.limit,
             lambda row: kinds.decode(Order, row[0]),
             lambda row: cursor.encode("orders", row[1], row[2]),
+        )
+
+    def _orders_of_sku(
+        self, sku: str, query: OrderQuery, where: list[str], bindings: list[Any]
+    ) -> Page[Order]:
+        """In the order of their commits, newest first, which is that of their placing."""
+        before = cursor.decode(query.cursor, "orders-sku", int)[0] if query.cursor else None
+        claim = self.claims("sku", [sku]).get(sku)
+        start = claim and self._chain_start("order_line", "pk", "last_line", claim.owner, before)
+        if not start:
+            return Page(items=())
+        found = self.rows(
+            f"{_LINE_CHAIN} SELECT o.doc, l.pk FROM chain c CROSS JOIN order_line l ON l.pk = c.at "
+            f"CROSS JOIN orders o ON o.pk = l.order_pk WHERE {' AND '.join(where)} LIMIT ?",
+            (start, *bindings, query.limit + 1),
+        )
+        return _page(
+            found,
+            query.limit,
+            lambda row: kinds.decode(Order, row[0]),
+            lambda row: cursor.encode("orders-sku", row[1]),
         )
 
     def expired_orders(self, now: datetime, limit: int) -> list[Order]:

@@ -1,5 +1,9 @@
 """The tables, as numbered migrations, and what a file must be before it is used.
 
+A product's movements and order lines are chains: its total names the newest, each names the one
+before it. An index by product would be written in as many places as an order has products; a chain
+costs nothing but the row itself (benchmarks http_orders).
+
 Constraints repeat the domain's invariants as the last line of defence; the ledger and the events
 can't be changed or deleted even by hand.
 """
@@ -56,7 +60,9 @@ CREATE TABLE total (
     reserved INTEGER NOT NULL CHECK (reserved >= 0),
     threshold INTEGER,
     is_low INTEGER NOT NULL,
-    backorder INTEGER NOT NULL
+    backorder INTEGER NOT NULL,
+    last_movement INTEGER NOT NULL DEFAULT 0,
+    last_line INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX total_low ON total (product_pk) WHERE is_low = 1;
 CREATE TABLE stock (
@@ -72,16 +78,18 @@ CREATE TABLE movement (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL,
     product_pk INTEGER NOT NULL REFERENCES product,
+    previous INTEGER NOT NULL,
     location_id TEXT NOT NULL,
     on_hand INTEGER NOT NULL,
     reserved INTEGER NOT NULL,
     reason TEXT NOT NULL,
     at INTEGER NOT NULL,
     by TEXT NOT NULL,
+    order_pk INTEGER REFERENCES orders,
     reference TEXT NOT NULL,
     note TEXT NOT NULL
 ) STRICT;
-CREATE INDEX movement_product ON movement (product_pk, seq);
+CREATE INDEX movement_order ON movement (order_pk, seq) WHERE order_pk IS NOT NULL;
 CREATE INDEX movement_reference ON movement (reference, seq) WHERE reference <> '';
 CREATE TRIGGER movement_is_kept BEFORE DELETE ON movement
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
@@ -103,12 +111,12 @@ CREATE INDEX orders_customer ON orders (customer_id, placed_at, pk) WHERE custom
 CREATE INDEX orders_state ON orders (state, placed_at, pk);
 CREATE INDEX orders_placed ON orders (placed_at, pk);
 CREATE INDEX orders_expiry ON orders (expires_at) WHERE expires_at IS NOT NULL;
-CREATE TABLE order_product (
+CREATE TABLE order_line (
+    pk INTEGER PRIMARY KEY,
     product_pk INTEGER NOT NULL REFERENCES product,
-    placed_at INTEGER NOT NULL,
-    order_pk INTEGER NOT NULL REFERENCES orders,
-    PRIMARY KEY (product_pk, placed_at, order_pk)
-) STRICT, WITHOUT ROWID;
+    previous INTEGER NOT NULL,
+    order_pk INTEGER NOT NULL REFERENCES orders
+) STRICT;
 
 CREATE TABLE event (
     seq INTEGER PRIMARY KEY,

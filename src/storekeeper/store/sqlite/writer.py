@@ -24,12 +24,13 @@ from storekeeper.store.sqlite.rows import insert, lookup, scalar
 from storekeeper.store.sqlite.stamps import Stamps
 
 CHECKPOINT_PAGES = 4_000
+ORDER = "order:"
 # What a batch or two may need; with less the shop says that it can't be written.
 SPARE_BYTES = 1 << 20
 
 _PRODUCTS = """
 SELECT json_group_array(json_array(p.id, p.pk, p.version, t.on_hand, t.reserved, t.threshold,
-                                   t.is_low, t.backorder))
+                                   t.is_low, t.backorder, t.last_movement, t.last_line))
   FROM json_each(?) wanted
  CROSS JOIN product p ON p.id = wanted.value
   JOIN total t ON t.product_pk = p.pk
@@ -40,7 +41,7 @@ SELECT json_group_array(json_array(s.product_pk, s.location_id, s.on_hand, s.res
  CROSS JOIN stock s ON s.product_pk = wanted.value
 """
 _ORDERS = """
-SELECT json_group_array(json_array(o.id, o.version))
+SELECT json_group_array(json_array(o.id, o.version, o.pk))
   FROM json_each(?) wanted
  CROSS JOIN orders o ON o.id = wanted.value
 """
@@ -58,7 +59,8 @@ _REFERENCED = """
 SELECT json_group_array(json_array(p.id))
   FROM json_each(?) wanted
  CROSS JOIN product p ON p.id = wanted.value
- WHERE EXISTS (SELECT 1 FROM order_product o WHERE o.product_pk = p.pk)
+  JOIN total t ON t.product_pk = p.pk
+ WHERE t.last_line > 0
     OR EXISTS (SELECT 1 FROM product v WHERE v.parent_id = p.id)
 """
 
@@ -89,10 +91,13 @@ class Writer:
         self._clock = clock
         self._new_id = new_id
         self.counters = Counters()
+        # Of the batch at hand: rows by id, and the newest movement and order line of each product.
         self._product_pks: dict[str, int] = {}
+        self._order_pks: dict[str, int] = {}
+        self._chains: dict[str, list[int]] = {}
 
     def open(self) -> None:
-        self._connection = connect(self._path, cache_mib=64, busy_ms=self._busy_ms)
+        self._connection = connect(self._path, cache_mib=24, busy_ms=self._busy_ms)
         self._connection.wal_autocheckpoint(CHECKPOINT_PAGES)
         # Waiting for SQLite's own lock means polling; waiting for this one doesn't.
         self._turn = os.open(f"{self._path}-turn", os.O_RDWR | os.O_CREAT, 0o600)
@@ -179,10 +184,13 @@ class Writer:
         totals: dict[Any, Total] = {}
         ids: dict[int, str] = {}
         self._product_pks = {}
+        self._order_pks = {}
+        self._chains = {}
         if wanted:
             for row in lookup(connection, _PRODUCTS, wanted):
-                id, pk, version, on_hand, reserved, threshold, low, backorder = row
+                id, pk, version, on_hand, reserved, threshold, low, backorder, *ends = row
                 self._product_pks[id] = pk
+                self._chains[id] = ends
                 ids[pk] = id
                 if ("Product", id) in versions:
                     versions["Product", id] = version
@@ -194,8 +202,9 @@ class Writer:
                 found[ids[pk], location] = (on_hand, reserved)
         orders = [id for kind, id in records if kind == "Order"]
         if orders:
-            for id, version in lookup(connection, _ORDERS, orders):
+            for id, version, pk in lookup(connection, _ORDERS, orders):
                 versions["Order", id] = version
+                self._order_pks[id] = pk
         others = [key for key in records if key[0] not in ("Product", "Order")]
         if others:
             for kind, id, version in lookup(connection, _RECORDS, others):
@@ -232,16 +241,10 @@ class Writer:
                 else:
                     records[type(record).__name__, record.id] = record
             movements.extend(change.movements)
-            for event in (*change.events, *result.events):
-                events.append(
-                    (
-                        event.id,
-                        event.kind,
-                        event.subject,
-                        kinds.micros(event.at),
-                        kinds.encode(event.data),
-                    )
-                )
+            events.extend(
+                (e.id, e.kind, e.subject, kinds.micros(e.at), kinds.encode(e.data))
+                for e in (*change.events, *result.events)
+            )
         connection = self._connection
         gone = [id for (kind, id), record in records.items() if kind == "Product" and not record]
         if products or gone:
@@ -249,18 +252,19 @@ class Writer:
         if records:
             _write_records(connection, records)
         if orders:
-            self._write_orders(orders.values(), created)
+            self._write_orders(orders.values(), created, state)
         if movements:
             self._write_movements(movements)
         insert(connection, "INSERT INTO event (id, kind, subject, at, data)", events)
         self._write_stock(state)
         _write_claims(connection, state)
 
-    def _write_orders(self, orders: Any, created: set[str]) -> None:
+    def _write_orders(self, orders: Any, created: set[str], state: State) -> None:
         connection = self._connection
         pk = scalar(connection, "SELECT coalesce(max(pk), 0) FROM orders")
         new: list[tuple[Any, ...]] = []
-        lines: list[tuple[int, int, int]] = []
+        lines: list[tuple[int, int, int, int]] = []
+        line_pk = scalar(connection, "SELECT coalesce(max(pk), 0) FROM order_line")
         changed: list[tuple[Any, ...]] = []
         for order in orders:
             expires = kinds.micros(order.expires_at) if order.expires_at else None
@@ -285,15 +289,20 @@ class Writer:
                     doc,
                 )
             )
-            for product_id in {line.product_id for line in order.lines}:
-                lines.append((self._product_pks[product_id], placed, pk))
+            self._order_pks[order.id] = pk
+            for product_id in dict.fromkeys([line.product_id for line in order.lines]):
+                line_pk += 1
+                ends = self._chains[product_id]
+                lines.append((line_pk, self._product_pks[product_id], ends[1], pk))
+                ends[1] = line_pk
+                state.dirty_totals.add(product_id)
         insert(
             connection,
             "INSERT INTO orders (pk, id, version, number, customer_id, state, placed_at, "
             "expires_at, doc)",
             new,
         )
-        insert(connection, "INSERT INTO order_product (product_pk, placed_at, order_pk)", lines)
+        insert(connection, "INSERT INTO order_line (pk, product_pk, previous, order_pk)", lines)
         if changed:
             connection.executemany(
                 "UPDATE orders SET version = ?, customer_id = ?, state = ?, expires_at = ?, "
@@ -303,25 +312,37 @@ class Writer:
 
     def _write_movements(self, movements: list[Movement]) -> None:
         pks = self._product_pks
-        insert(
-            self._connection,
-            "INSERT INTO movement (id, product_pk, location_id, on_hand, reserved, reason, at, by,"
-            " reference, note)",
-            [
+        seq = scalar(self._connection, "SELECT coalesce(max(seq), 0) FROM movement")
+        rows: list[tuple[Any, ...]] = []
+        for m in movements:
+            seq += 1
+            ends = self._chains.setdefault(m.product_id, [0, 0])
+            order_pk = None
+            if m.reference.startswith(ORDER):
+                order_pk = self._order_pks.get(m.reference.removeprefix(ORDER))
+            rows.append(
                 (
+                    seq,
                     m.id,
                     pks[m.product_id],
+                    ends[0],
                     m.location_id,
                     m.on_hand,
                     m.reserved,
                     m.reason,
                     kinds.micros(m.at),
                     m.by,
-                    m.reference,
+                    order_pk,
+                    m.reference if order_pk is None else "",
                     m.note,
                 )
-                for m in movements
-            ],
+            )
+            ends[0] = seq
+        insert(
+            self._connection,
+            "INSERT INTO movement (seq, id, product_pk, previous, location_id, on_hand, reserved, "
+            "reason, at, by, order_pk, reference, note)",
+            rows,
         )
 
     def _write_stock(self, state: State) -> None:
@@ -344,7 +365,8 @@ class Writer:
         )
         insert(
             self._connection,
-            "INSERT INTO total (product_pk, on_hand, reserved, threshold, is_low, backorder)",
+            "INSERT INTO total (product_pk, on_hand, reserved, threshold, is_low, backorder, "
+            "last_movement, last_line)",
             [
                 (
                     pks[id],
@@ -353,12 +375,14 @@ class Writer:
                     total.threshold,
                     int(total.is_low),
                     int(total.allow_backorder),
+                    *self._chains.get(id, (0, 0)),
                 )
                 for id, total in ((id, totals[id]) for id in state.dirty_totals)
             ],
             "ON CONFLICT DO UPDATE SET on_hand = excluded.on_hand, reserved = excluded.reserved, "
             "threshold = excluded.threshold, is_low = excluded.is_low, "
-            "backorder = excluded.backorder",
+            "backorder = excluded.backorder, last_movement = excluded.last_movement, "
+            "last_line = excluded.last_line",
         )
 
 

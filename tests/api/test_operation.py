@@ -1,0 +1,170 @@
+"""What operators rely on: limits, overload, readiness and figures that tell the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.api.shopfront import Front, Seed, front_at
+
+STOCK_ALERT = 8
+
+
+@contextmanager
+def locked(front: Front) -> Iterator[None]:
+    """Another process holds the write lock meanwhile."""
+    other = sqlite3.connect(front.shop.settings.database, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+    finally:
+        other.rollback()
+        other.close()
+
+
+class TestRates:
+    async def test_the_header_counts_down_and_then_it_is_429(self, tmp_path: Path, seed: Seed):
+        async with front_at(tmp_path, seed, requests_per_minute=3) as front:
+            left = []
+            for _ in range(3):
+                answer = await front.http.get("/users/me", headers=front.who("ada"))
+                left.append(answer.headers["ratelimit"])
+            assert [re.search(r"remaining=(\d+)", one)[1] for one in left] == ["2", "1", "0"]
+            refused = await front.http.get("/users/me", headers=front.who("ada"))
+            assert refused.status_code == 429
+            assert int(refused.headers["retry-after"]) > 0
+            assert refused.json()["retry_after"] == int(refused.headers["retry-after"])
+            assert (await front.place("ada")).status_code == 429
+
+    async def test_one_accounts_haste_is_not_anothers_trouble(self, tmp_path: Path, seed: Seed):
+        async with front_at(tmp_path, seed, requests_per_minute=1) as front:
+            for name in ("ada", "bob", "guest"):
+                assert (
+                    await front.http.get("/healthz", headers=front.who(name))
+                ).status_code == 200
+                assert (
+                    await front.http.get("/healthz", headers=front.who(name))
+                ).status_code == 429
+
+
+class TestBusy:
+    async def test_when_too_much_waits_it_says_so_and_loses_nothing(
+        self, tmp_path: Path, seed: Seed
+    ):
+        async with front_at(tmp_path, seed, write_queue=1) as front:
+            # What the background work still has to write at the start would wait as well.
+            await front.shop.background.stop()
+            with locked(front):
+                first = asyncio.create_task(front.place("ada", ("MUG", 1), key="1"))
+                while front.shop.store.queue_depth():
+                    await asyncio.sleep(0)
+                await asyncio.sleep(0.05)
+                second = asyncio.create_task(front.place("ada", ("MUG", 1), key="2"))
+                while not front.shop.store.queue_depth():
+                    await asyncio.sleep(0.001)
+                third = await front.place("ada", ("MUG", 1), key="3")
+            assert (third.status_code, third.json()["code"]) == (503, "overloaded")
+            assert third.headers["retry-after"] == "1"
+            assert [(await one).status_code for one in (first, second)] == [201, 201]
+            again = await front.place("ada", ("MUG", 1), key="3")
+            assert again.status_code == 201
+            assert await front.available("MUG") == 97
+
+    async def test_a_store_that_stays_locked_is_told_and_nothing_is_done(self, front: Front):
+        with locked(front):
+            ready = await front.http.get("/readyz")
+            assert ready.status_code == 503
+            assert ready.json()["status"] == "not ready"
+            assert ready.json()["store"] != "ok"
+            answer = await front.place("ada", key="1")
+            assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+            assert int(answer.headers["retry-after"]) > 0
+            alive = await front.http.get("/healthz")
+            assert alive.json() == {"status": "ok"}
+            assert (await front.http.get("/orders", headers=front.who("sam"))).json()["items"] == []
+        assert (await front.http.get("/readyz")).json() == {
+            "status": "ready",
+            "store": "ok",
+            "relay": "ok",
+        }
+        assert (await front.place("ada", key="1")).status_code == 201
+
+
+async def test_it_is_not_ready_when_the_relay_has_ended(front: Front):
+    await front.shop.background.stop()
+    answer = await front.http.get("/readyz")
+    assert (answer.status_code, answer.json()["relay"]) == (503, "not running")
+
+
+async def figures(front: Front) -> dict[str, float]:
+    text = (await front.http.get("/metrics")).text
+    return {
+        name: float(value)
+        for name, value in (
+            line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")
+        )
+    }
+
+
+async def test_the_figures_move_with_what_happens(front: Front):
+    before = await figures(front)
+    order = await front.placed("ada", ("LAMP", STOCK_ALERT))
+    await front.placed("ada", ("MUG", 1), confirm=True)
+    await front.http.post(f"/orders/{order['id']}/confirm", headers=front.who("ada"))
+    await front.http.post(f"/orders/{order['id']}/confirm", headers=front.who("ada"))
+    await front.place("bob", ("CHAIR", 2))
+    cancelled = await front.placed("bob", ("MUG", 1))
+    await front.http.post(f"/orders/{cancelled['id']}/cancel", headers=front.who("bob"))
+    await front.placed("bob", ("MUG", 1))
+    front.clock.advance(minutes=20)
+    await front.shop.background.sweep()
+    await front.http.get("/nothing/at/all")
+    after = await figures(front)
+
+    def grew(name: str) -> float:
+        return after[name] - before.get(name, 0)
+
+    outcomes = {
+        outcome: grew(f'storekeeper_orders_total{{outcome="{outcome}"}}')
+        for outcome in ("placed", "confirmed", "refused", "expired", "cancelled")
+    }
+    assert outcomes == {"placed": 4, "confirmed": 2, "refused": 1, "expired": 1, "cancelled": 1}
+    assert grew('storekeeper_http_requests_total{method="POST",route="/orders",status="201"}') == 4
+    assert grew('storekeeper_http_requests_total{method="POST",route="/orders",status="409"}') == 1
+    assert grew('storekeeper_http_requests_total{method="GET",route="unknown",status="404"}') == 1
+    assert grew('storekeeper_http_request_seconds_count{method="POST",route="/orders"}') == 5
+    assert grew("storekeeper_commit_batch_size_count") >= 6
+    assert after["storekeeper_low_stock_products"] == before["storekeeper_low_stock_products"] + 1
+    for name in ("write_queue_depth", "outbox_lag_events", "outbox_lag_seconds"):
+        assert after[f"storekeeper_{name}"] >= 0
+
+
+async def test_the_lag_of_the_outbox_is_what_has_not_been_delivered(tmp_path: Path, seed: Seed):
+    async with front_at(tmp_path, seed, notify_console=True) as front:
+        await front.shop.background.stop()
+        lag = (await figures(front))["storekeeper_outbox_lag_events"]
+        await front.placed("ada")
+        front.clock.advance(seconds=30)
+        after = await figures(front)
+        assert after["storekeeper_outbox_lag_events"] == lag + 1
+        assert after["storekeeper_outbox_lag_seconds"] >= 30
+
+
+async def test_addresses_that_lead_nowhere_make_no_new_series(front: Front):
+    for number in range(20):
+        await front.http.get(f"/nothing/{number}")
+        await front.http.request(f"X{number}", "/orders")
+    names = [
+        name for name in await figures(front) if name.startswith("storekeeper_http_requests_t")
+    ]
+    assert not any("nothing" in name or "X1" in name for name in names)
+
+
+async def test_behind_tls_browsers_are_told_to_stay_there(tmp_path: Path, seed: Seed):
+    async with front_at(tmp_path, seed, public_url="https://shop.example") as front:
+        answer = await front.http.get("/healthz")
+        assert answer.headers["strict-transport-security"].startswith("max-age=")
