@@ -87,7 +87,9 @@ def check(details: ProductDetails) -> None:
     if details.is_parent and details.parent_id is not None:
         raise Invalid("a parent can't be a variant of another product", field="parent_id")
     if details.is_parent and (details.allow_backorder or details.low_stock_threshold is not None):
-        raise Invalid("a parent has no stock of its own; set this on its variants", field="is_parent")
+        raise Invalid(
+            "a parent has no stock of its own; set this on its variants", field="is_parent"
+        )
     if details.parent_id is not None and not details.options:
         raise Invalid('a variant needs its option values, such as {"size": "L"}', field="options")
     if details.allow_backorder and not details.track_stock:

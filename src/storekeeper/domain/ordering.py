@@ -70,13 +70,17 @@ def place(
     """
     currency = _one_currency(placing.lines)
     allocations = allocate(placing.lines)
-    lines = tuple(
-        _line(number, wanted, allocations.get(number, ()))
-        for number, wanted in enumerate(placing.lines, start=1)
-    )
-    total = Money(
-        amount=sum(line.unit_price.amount * line.quantity for line in lines), currency=currency
-    )
+    lines = []
+    amount = 0
+    checks: dict[str, Check] = {}
+    for number, wanted in enumerate(placing.lines, start=1):
+        line = _line(number, wanted, allocations.get(number, ()))
+        lines.append(line)
+        amount += line.unit_price.amount * line.quantity
+        product = wanted.product
+        if product.id not in checks:
+            checks[product.id] = Check("Product", product.id, product.version)
+    total = Money(amount=amount, currency=currency)
     if total.amount > MAX_AMOUNT * 1_000:
         raise Invalid("the order's total is larger than the shop can book", field="lines")
     if placing.expected_total is not None and placing.expected_total != total:
@@ -92,7 +96,7 @@ def place(
         number=placing.number,
         state="confirmed" if placing.confirm else "pending",
         currency=currency,
-        lines=lines,
+        lines=tuple(lines),
         total=total,
         placed_at=step.now,
         updated_at=step.now,
@@ -110,10 +114,9 @@ def place(
     told = (
         (events.ORDER_PLACED, events.ORDER_CONFIRMED) if placing.confirm else (events.ORDER_PLACED,)
     )
-    checks = {wanted.product.id: wanted.product.version for wanted in placing.lines}
     change = ChangeSet(
         puts=(Put(order),),
-        checks=tuple(Check("Product", id, version) for id, version in checks.items()),
+        checks=tuple(checks.values()),
         movements=tuple(
             movements(order, step, reason="sold", on_hand=-1)
             if placing.confirm
@@ -183,9 +186,7 @@ def without_personal_data(order: Order, step: Step) -> Order:
     """
     if not order.email and order.shipping_address is None and not order.note:
         return order
-    return moved(
-        order, step, "personal_data_removed", email="", shipping_address=None, note=""
-    )
+    return moved(order, step, "personal_data_removed", email="", shipping_address=None, note="")
 
 
 def require_state(order: Order, verb: str, *states: str) -> None:
@@ -295,10 +296,11 @@ def _one_currency(lines: Sequence[WantedLine]) -> str:
         raise Invalid("an order needs at least one line", field="lines")
     currency = _price(lines[0]).currency
     for number, line in enumerate(lines):
-        if _price(line).currency != currency:
+        found = _price(line).currency
+        if found != currency:
             raise Invalid(
-                f"{line.product.sku} is priced in {_price(line).currency}, the first line in "
-                f"{currency}; order them apart",
+                f"{line.product.sku} is priced in {found}, the first line in {currency}; "
+                "order them apart",
                 field=f"lines[{number}]",
             )
     return currency

@@ -25,6 +25,7 @@ GUARDS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
 )
 HSTS = (b"strict-transport-security", b"max-age=31536000")
+GUARDED = frozenset(name for name, _ in GUARDS)
 
 
 class RequestMetrics(Protocol):
@@ -91,12 +92,11 @@ class Gate:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 given = message.get("headers", ())
-                own = {name for name, _ in given}
-                message["headers"] = [
-                    *given,
-                    *extra,
-                    *(pair for pair in self._guards if pair[0] not in own),
-                ]
+                guards = self._guards
+                own = [name for name, _ in given if name in GUARDED]
+                if own:
+                    guards = tuple(pair for pair in guards if pair[0] not in own)
+                message["headers"] = [*given, *extra, *guards]
             elif method == "HEAD" and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)

@@ -102,7 +102,7 @@ class Schemas:
             if is_input and field.default is not msgspec.NODEFAULT:
                 schema = {**schema, "default": msgspec.to_builtins(field.default)}
             properties[field.encode_name] = schema
-            if field.required or not (is_input or omits):
+            if field.required or not (is_input or omits or _may_be_unset(field)):
                 required.append(field.encode_name)
         return _given(
             title=name,
@@ -146,6 +146,11 @@ def without_null(schema: Schema) -> Schema:
 
 def _given(**members: Any) -> Schema:
     return {name: value for name, value in members.items() if value is not None}
+
+
+def _may_be_unset(field: inspect.Field) -> bool:
+    """An optional field without a default is one that is left out when it is unset."""
+    return field.default is field.default_factory is msgspec.NODEFAULT
 
 
 def _is_none(info: inspect.Type) -> bool:

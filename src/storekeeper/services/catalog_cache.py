@@ -10,7 +10,7 @@ from storekeeper.domain.catalog import Product
 from storekeeper.domain.errors import Invalid, ProductUnavailable
 from storekeeper.domain.stock import MAIN, Location
 from storekeeper.domain.types import LocationId, fold_sku
-from storekeeper.store.port import Store
+from storekeeper.store.port import ANY_PRODUCT, Store
 
 T = TypeVar("T")
 _SKU = "sku:"
@@ -37,6 +37,9 @@ class CatalogCache:
         self._size = size
         self._by_id: OrderedDict[str, tuple[Product, int]] = OrderedDict()
         self._ids: OrderedDict[str, str] = OrderedDict()
+        # Products for sale under the very text that lines name them by, while no product changes.
+        self._for_sale: dict[tuple[str | None, str | None], Product] = {}
+        self._generation = -1
         self._locations: tuple[LocationId, ...] | None = None
         self._locations_stamp = -1
 
@@ -45,6 +48,14 @@ class CatalogCache:
 
         Raises `Invalid` for one that doesn't exist, `ProductUnavailable` for one not for sale.
         """
+        generation = self._store.stamp("catalog", ANY_PRODUCT)
+        if generation != self._generation:
+            self._for_sale.clear()
+            self._generation = generation
+        known = self._for_sale
+        at_once = [known.get(_named(line)) for line in lines]
+        if None not in at_once:
+            return [product for product in at_once if product is not None]
         keys = [_key(number, line) for number, line in enumerate(lines)]
         found = [self._cached(key) for key in keys]
         if None in found:
@@ -66,11 +77,16 @@ class CatalogCache:
                     product_id=product.id,
                 )
             products.append(product)
+        if self._store.stamp("catalog", ANY_PRODUCT) == generation:
+            if len(known) > self._size:
+                known.clear()
+            known.update(zip(map(_named, lines), products, strict=True))
         return products
 
     def forget(self, product_id: str) -> None:
         """Lets go of a product that turned out to be stale."""
         self._by_id.pop(product_id, None)
+        self._for_sale.clear()
 
     async def locations(self) -> tuple[LocationId, ...]:
         """Active locations by priority; `main` where none was ever named."""
@@ -119,6 +135,10 @@ def _keep(kept: OrderedDict[str, T], key: str, value: T, size: int) -> None:
     kept[key] = value
     while len(kept) > size:
         kept.popitem(last=False)
+
+
+def _named(line: Wanted) -> tuple[str | None, str | None]:
+    return line.sku, line.product_id
 
 
 def _sku_key(sku: str) -> str:

@@ -149,14 +149,16 @@ class Checkout:
 
     async def confirm(self, call: Call, order_id: OrderId, if_match: int | None = None) -> Order:
         """Takes the reserved stock; confirming a confirmed order changes nothing."""
+        is_new = False
 
         def transition(order: Order, step: Step) -> tuple[Order, ChangeSet]:
-            if order.confirmed_at is not None and order.state != "cancelled":
-                return order, ChangeSet()
-            return ordering.confirm(order, step)
+            nonlocal is_new
+            is_new = order.confirmed_at is None or order.state == "cancelled"
+            return ordering.confirm(order, step) if is_new else (order, ChangeSet())
 
         order = await self.change(call, order_id, transition, if_match=if_match)
-        self.count("confirmed")
+        if is_new:
+            self.count("confirmed")
         return order
 
     async def cancel(
@@ -164,9 +166,12 @@ class Checkout:
     ) -> Order:
         """Puts the stock back. Customers may until something is shipped, staff also after."""
         is_staff = call.principal.may("orders:write")
+        is_new = False
 
         def transition(order: Order, step: Step) -> tuple[Order, ChangeSet]:
-            if order.state == "cancelled":
+            nonlocal is_new
+            is_new = order.state != "cancelled"
+            if not is_new:
                 return order, ChangeSet()
             if order.state == "partially_shipped" and not is_staff:
                 raise OrderState(
@@ -175,7 +180,8 @@ class Checkout:
             return ordering.cancel(order, step, reason)
 
         order = await self.change(call, order_id, transition, if_match=if_match)
-        self.count("cancelled")
+        if is_new:
+            self.count("cancelled")
         return order
 
     async def ship(
@@ -311,7 +317,10 @@ class Checkout:
         return _sign(self._secrets[0], order_id)
 
     def is_guest_token(self, order_id: str, token: str) -> bool:
-        return any(hmac.compare_digest(_sign(secret, order_id), token) for secret in self._secrets)
+        given = token.encode()
+        return any(
+            hmac.compare_digest(_sign(secret, order_id).encode(), given) for secret in self._secrets
+        )
 
     def _may_see(self, principal: Principal, order: Order) -> bool:
         if principal.may("orders:read") or principal.role == "system":

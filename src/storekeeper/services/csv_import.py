@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Any, Literal, Protocol
 
 from storekeeper.domain.changes import LevelMoved, Refusal, Short, Stale, Taken
@@ -65,6 +65,14 @@ class ImportReport(Struct, frozen=True, kw_only=True):
 
 OnProgress = Callable[[Progress], None]
 OnErrors = Callable[[Sequence[RowError]], None]
+
+
+class Chunk(Struct, frozen=True, kw_only=True):
+    """Some rows of the file, parsed; those that can't be; and how far the file is read."""
+
+    taken: list[Any]
+    bad: list[RowError]
+    position: int
 
 
 class Rows(Protocol):
@@ -197,33 +205,61 @@ class Run:
     ) -> Tally:
         rows = self._rows(phase == "checking")
         reader = await asyncio.to_thread(CsvReader, source, rows.known, rows.required)
+        tally = Tally()
+
+        def count(chunk: Chunk, plan: Plan, blamed: Sequence[RowError] = ()) -> None:
+            self._count(tally, chunk, plan, blamed)
+            self._on_progress(
+                Progress(
+                    phase=phase,
+                    bytes_done=number * reader.size + chunk.position,
+                    bytes_total=passes * reader.size,
+                    **tally.figures(),
+                )
+            )
+
         try:
             rows.use(reader.columns)
-            tally = Tally()
             async with contextlib.aclosing(_ahead(reader, rows, self._chunk)) as chunks:
-                async for taken, bad, position in chunks:
-                    await self._settle(rows, taken, bad, tally, apply=phase == "applying")
-                    self._on_progress(
-                        Progress(
-                            phase=phase,
-                            bytes_done=number * reader.size + position,
-                            bytes_total=passes * reader.size,
-                            **tally.figures(),
-                        )
-                    )
-                    if tally.failed and phase == "applying" and mode == "all_or_nothing":
-                        break
+                if phase == "checking":
+                    async for chunk in chunks:
+                        count(chunk, await rows.plan(chunk.taken))
+                else:
+                    async with contextlib.aclosing(self._keeping(rows, chunks)) as all_kept:
+                        async for kept in all_kept:
+                            count(*kept)
+                            if tally.failed and mode == "all_or_nothing":
+                                break
             return tally
         finally:
             await asyncio.to_thread(reader.close)
 
-    async def _settle(
-        self, rows: Rows, taken: list[Any], bad: list[RowError], tally: Tally, *, apply: bool
-    ) -> None:
-        """Applies one chunk, or sees what it would come to."""
-        plan, blamed = await self._commit(rows, taken) if apply else (await rows.plan(taken), [])
-        errors = sorted([*bad, *blamed, *plan.bad.values()], key=lambda error: error.line)
-        tally.rows += len(taken) + len(bad)
+    async def _keeping(
+        self, rows: Rows, chunks: AsyncIterator[Chunk]
+    ) -> AsyncGenerator[tuple[Chunk, Plan, list[RowError]]]:
+        """Commits the chunks one after the other; while one is being written, the next is planned.
+
+        That is sound because no SKU is in a file twice; where a plan may rest on the chunk before
+        all the same (a parent, options that change hands), it is made again.
+        """
+        writing: tuple[Chunk, asyncio.Task[tuple[Plan, list[RowError]]]] | None = None
+        try:
+            async for chunk in chunks:
+                plan = await rows.plan(chunk.taken)
+                if writing is not None:
+                    yield writing[0], *await writing[1]
+                    if plan.may_depend:
+                        plan = await rows.plan(chunk.taken)
+                writing = (chunk, asyncio.create_task(self._commit(rows, chunk.taken, plan)))
+            if writing is not None:
+                yield writing[0], *await writing[1]
+        finally:
+            if writing is not None and not writing[1].done():
+                await asyncio.wait([writing[1]])
+
+    def _count(self, tally: Tally, chunk: Chunk, plan: Plan, blamed: Sequence[RowError]) -> None:
+        errors = sorted([*chunk.bad, *blamed, *plan.bad.values()], key=lambda error: error.line)
+        tally.rows += len(chunk.taken) + len(chunk.bad)
         tally.created += plan.created
         tally.updated += plan.updated
         tally.unchanged += plan.unchanged
@@ -232,17 +268,18 @@ class Run:
             tally.first_errors.extend(errors[: SHOWN_ERRORS - len(tally.first_errors)])
             self._on_errors(errors)
 
-    async def _commit(self, rows: Rows, taken: list[Any]) -> tuple[Plan, list[RowError]]:
-        """Plans and commits until nobody interferes; rows that can't be taken are left out."""
+    async def _commit(
+        self, rows: Rows, taken: list[Any], plan: Plan
+    ) -> tuple[Plan, list[RowError]]:
+        """Commits, and plans anew while others interfere; rows that can't be taken are left out."""
         blamed: list[RowError] = []
         for _ in range(ATTEMPTS):
-            plan = await rows.plan(taken)
             if not plan.writes:
                 return plan, blamed
             try:
                 await self._commit_when_free(plan)
             except (Stale, LevelMoved):
-                continue
+                pass
             except (Taken, Short) as refusal:
                 found = rows.blame(taken, refusal, plan)
                 lines = {error.line for error in found}
@@ -250,6 +287,7 @@ class Run:
                 taken = [row for row in taken if row.line not in lines]
             else:
                 return plan, blamed
+            plan = await rows.plan(taken)
         raise Conflict("others keep changing the same products; import the file again")
 
     async def _commit_when_free(self, plan: Plan) -> None:
@@ -264,26 +302,24 @@ class Run:
         await self._store.commit(plan.change)
 
 
-async def _ahead(
-    reader: CsvReader, rows: Rows, count: int
-) -> AsyncGenerator[tuple[list[Any], list[RowError], int]]:
-    """Chunks of rows with the position after each; the next is read while one is being kept."""
+async def _ahead(reader: CsvReader, rows: Rows, count: int) -> AsyncGenerator[Chunk]:
+    """The file in chunks; the next is read while one is being worked on."""
     following = asyncio.create_task(asyncio.to_thread(_take, reader, rows, count))
     try:
         while True:
-            taken, bad, position = await asyncio.shield(following)
-            if not taken and not bad:
+            chunk = await asyncio.shield(following)
+            if not chunk.taken and not chunk.bad:
                 return
             following = asyncio.create_task(asyncio.to_thread(_take, reader, rows, count))
-            yield taken, bad, position
+            yield chunk
     finally:
         # A thread can't be stopped, and nobody may close the file under it.
         await asyncio.wait([following])
         following.exception()
 
 
-def _take(reader: CsvReader, rows: Rows, count: int) -> tuple[list[Any], list[RowError], int]:
-    """The next rows, parsed, those that can't be, and how far the file is read. Blocking."""
+def _take(reader: CsvReader, rows: Rows, count: int) -> Chunk:
+    """The next rows. Blocking."""
     cells, bad = reader.take(count)
     taken = []
     for row in cells:
@@ -291,4 +327,4 @@ def _take(reader: CsvReader, rows: Rows, count: int) -> tuple[list[Any], list[Ro
             taken.append(rows.parse(row))
         except Invalid as error:
             bad.append(RowError(line=row.line, field=error.field or "", reason=error.detail))
-    return taken, bad, reader.bytes_done
+    return Chunk(taken=taken, bad=bad, position=reader.bytes_done)

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from storekeeper.domain.changes import ChangeSet
 from storekeeper.domain.work import RowError
 
 
 class Plan:
-    """Mutable while it is being made. `lines`: which row a product or a claim comes from."""
+    """Mutable while it is being made. `items` or `lines`: which row a change comes from.
 
-    __slots__ = ("bad", "change", "created", "lines", "unchanged", "updated")
+    `may_depend`: rows before these may change it, because it speaks of other products than theirs.
+    """
+
+    __slots__ = (
+        "bad",
+        "change",
+        "created",
+        "items",
+        "lines",
+        "may_depend",
+        "unchanged",
+        "updated",
+    )
 
     def __init__(self) -> None:
         self.change = ChangeSet()
         self.created = 0
         self.updated = 0
         self.unchanged = 0
+        self.may_depend = False
         self.bad: dict[int, RowError] = {}
         self.lines: dict[str, int] = {}
+        self.items: list[Any] = []
 
     @property
     def writes(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -127,34 +128,37 @@ class ProductRows:
         store = self._tools.store
         keys = {row.key for row in rows} | {row.parent for row in rows if row.parent}
         existing = await store.products_by_sku(list(keys))
-        items, plan = await asyncio.to_thread(self._draft, rows, existing)
-        items = await self._without_held_options(items, plan)
-        levels = await self._untracking(items, plan)
-        items = [item for item in items if item.line not in plan.bad]
-        self._finish(items, levels, plan)
+        plan = await asyncio.to_thread(self._draft, rows, existing)
+        # Most files are of new, plain products, of which no more is to be asked.
+        watched = [item for item in plan.items if item.before is not None or len(item.claims) > 1]
+        await self._refuse_held_options(watched, plan)
+        levels = await self._guard_untracking(watched, plan)
+        plan.may_depend = plan.may_depend or bool(plan.bad)
+        await asyncio.to_thread(self._finish, plan, levels)
         return plan
 
     def blame(self, rows: Sequence[ProductRow], refusal: Refusal, plan: Plan) -> list[RowError]:
         """The rows because of which a commit was refused; none where reading again settles it."""
         if isinstance(refusal, Taken) and refusal.claim.scope == "variant":
-            line = plan.lines.get(f"variant:{refusal.claim.value}")
-            if line is not None:
-                return [_same_options(line)]
+            value = refusal.claim.value
+            return [
+                _same_options(item.line)
+                for item in plan.items
+                if any(claim.value == value for claim in item.claims)
+            ]
         if isinstance(refusal, Short):
-            lines = {plan.lines.get(shortage.product_id) for shortage in refusal.lines}
+            short = {shortage.product_id for shortage in refusal.lines}
             reason = "more units are promised than there are, so backorder can't end yet"
             return [
-                RowError(line=line, field="allow_backorder", reason=reason)
-                for line in lines
-                if line is not None
+                RowError(line=item.line, field="allow_backorder", reason=reason)
+                for item in plan.items
+                if item.product.id in short
             ]
         return []
 
-    def _draft(
-        self, rows: Sequence[ProductRow], existing: dict[str, Product]
-    ) -> tuple[list[Item], Plan]:
+    def _draft(self, rows: Sequence[ProductRow], existing: dict[str, Product]) -> Plan:
         plan = Plan()
-        items: list[Item] = []
+        now = self._tools.clock()
         made: dict[str, Product] = {}
         written: set[str] = set()
         for row in rows:
@@ -167,7 +171,7 @@ class ProductRows:
                     catalog.check(details)
                     plan.created += 1
                     continue
-                item = self._item(row, details, before, parent, guarded=row.parent in written)
+                item = self._item(row, details, before, parent, now, guarded=row.parent in written)
             except msgspec.ValidationError as error:
                 field, reason = field_and_reason(error)
                 plan.refuse(row.line, _column(field), reason)
@@ -175,18 +179,20 @@ class ProductRows:
             except Invalid as error:
                 plan.refuse(row.line, _column(error.field), error.detail)
                 continue
+            if row.parent:
+                plan.may_depend = True
             if item is None:
                 plan.unchanged += 1
                 product = before
             else:
-                items.append(item)
+                plan.items.append(item)
                 product = item.product
                 written.add(row.key)
             if product is not None and product.is_parent:
                 made[row.key] = product
         if self._checking:
             self._parents.update(made)
-        return items, plan
+        return plan
 
     def _parent(
         self, row: ProductRow, made: dict[str, Product], existing: dict[str, Product]
@@ -209,6 +215,7 @@ class ProductRows:
         details: ProductDetails,
         before: Product | None,
         parent: Product | None,
+        now: datetime,
         *,
         guarded: bool,
     ) -> Item | None:
@@ -216,7 +223,6 @@ class ProductRows:
 
         `guarded`: the same change set writes the parent, which guards its version.
         """
-        now = self._tools.clock()
         if before is not None and details == catalog.details_of(before):
             self._remember_variant(row, before)
             return None
@@ -262,13 +268,14 @@ class ProductRows:
             if first != row.line:
                 raise Invalid(f"line {first} is a variant with the same options", field="options")
 
-    async def _without_held_options(self, items: list[Item], plan: Plan) -> list[Item]:
-        """Without rows whose options another variant keeps."""
+    async def _refuse_held_options(self, items: Sequence[Item], plan: Plan) -> None:
+        """Refuses rows whose options another variant keeps."""
         wanted = {
             claim.value: item for item in items for claim in item.claims if claim.scope == "variant"
         }
         if not wanted:
-            return items
+            return
+        plan.may_depend = True
         given_up: set[tuple[str, str]] = {
             (release.value, item.product.id) for item in items for release in item.releases
         }
@@ -279,9 +286,8 @@ class ProductRows:
         for value, claim in held.items():
             if (value, claim.owner) not in given_up:
                 plan.add_bad(_same_options(wanted[value].line))
-        return [item for item in items if item.line not in plan.bad]
 
-    async def _untracking(self, items: Sequence[Item], plan: Plan) -> tuple[LevelIs, ...]:
+    async def _guard_untracking(self, items: Sequence[Item], plan: Plan) -> tuple[LevelIs, ...]:
         """The guards of products that stop having stock; refuses those that still have some."""
         ending = {
             item.product.id: item.line
@@ -299,16 +305,15 @@ class ProductRows:
                 guards.extend(found)
         return tuple(guards)
 
-    def _finish(self, items: Sequence[Item], levels: tuple[LevelIs, ...], plan: Plan) -> None:
+    def _finish(self, plan: Plan, levels: tuple[LevelIs, ...]) -> None:
+        if plan.bad:
+            plan.items = [item for item in plan.items if item.line not in plan.bad]
+        items: list[Item] = plan.items
         created = sum(item.before is None for item in items)
         plan.created += created
         plan.updated += len(items) - created
         if not items or self._checking:
             return
-        for item in items:
-            plan.lines[item.product.id] = item.line
-            for claim in item.claims:
-                plan.lines[f"{claim.scope}:{claim.value}"] = item.line
         plan.change = ChangeSet(
             puts=tuple(Put(item.product) for item in items),
             checks=tuple(dict.fromkeys(check for item in items for check in item.checks)),

@@ -22,6 +22,8 @@ R = TypeVar("R")
 T = TypeVar("T")
 ProductSort = Literal["name", "-name", "price", "-price", "created", "-created", "relevance"]
 Topic = Literal["accounts", "catalog"]
+# The key of topic "catalog" that any change of any product touches.
+ANY_PRODUCT = ""
 
 
 class Page(Struct, Generic[T], frozen=True, kw_only=True):

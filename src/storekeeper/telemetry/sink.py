@@ -5,10 +5,11 @@ from __future__ import annotations
 import atexit
 import sys
 import threading
+from collections import deque
 from typing import BinaryIO
 
 FLUSH_SECONDS = 0.25
-FLUSH_BYTES = 65_536
+MOST_LINES = 5_000
 
 
 class Sink:
@@ -16,44 +17,45 @@ class Sink:
 
     def __init__(self, stream: BinaryIO | None = None) -> None:
         self._stream = stream
-        self._lines: list[bytes] = []
-        self._size = 0
-        self._lock = threading.Lock()
+        self._lines: deque[bytes] = deque()
+        self._writing = threading.Lock()
         self._wake = threading.Event()
+        self._is_awake = False
         self._thread: threading.Thread | None = None
 
     def write(self, line: bytes, *, urgent: bool = False) -> None:
-        with self._lock:
-            self._lines.append(line)
-            self._size += len(line)
-            start = self._thread is None
-            if start:
-                self._thread = threading.Thread(
-                    target=self._run, name="storekeeper-log", daemon=True
-                )
-        if start and self._thread is not None:
-            atexit.register(self.flush)
-            self._thread.start()
-        if urgent:
+        self._lines.append(line)
+        if urgent or len(self._lines) > MOST_LINES:
             self.flush()
-        elif len(self._lines) == 1 or self._size > FLUSH_BYTES:
+        elif not self._is_awake:
+            self._is_awake = True
+            if self._thread is None:
+                self._start()
             self._wake.set()
 
     def flush(self) -> None:
-        with self._lock:
-            lines, self._lines, self._size = self._lines, [], 0
+        with self._writing:
+            lines = []
+            while self._lines:
+                lines.append(self._lines.popleft())
             if lines:
                 stream = self._stream or sys.stderr.buffer
                 stream.write(b"\n".join(lines) + b"\n")
                 stream.flush()
 
+    def _start(self) -> None:
+        atexit.register(self.flush)
+        self._thread = threading.Thread(target=self._run, name="storekeeper-log", daemon=True)
+        self._thread.start()
+
     def _run(self) -> None:
         pause = threading.Event()
         while True:
             self._wake.wait()
+            pause.wait(FLUSH_SECONDS)
             self._wake.clear()
-            if self._size <= FLUSH_BYTES:
-                pause.wait(FLUSH_SECONDS)
+            # A line that comes from here on wakes the next turn, or is written by this one.
+            self._is_awake = False
             self.flush()
 
 

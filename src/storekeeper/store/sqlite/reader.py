@@ -45,6 +45,13 @@ _MOVEMENT_CHAIN = _CHAIN.format(table="movement", key="seq")
 _LINE_CHAIN = _CHAIN.format(table="order_line", key="pk")
 _EVENT = "SELECT seq, id, kind, subject, at, data FROM event"
 
+_EVENTS_AFTER = """
+SELECT json_group_array(json_array(seq, id, kind, subject, at, json(data))) FROM (
+    SELECT * FROM event WHERE seq > ? ORDER BY seq LIMIT ?
+)
+"""
+_event_rows = msgspec.json.Decoder(list[tuple[int, str, str, str, int, dict[str, Any]]])
+
 
 class Reader:
     """One connection for reading. Methods run on a reader thread, never on the event loop."""
@@ -303,8 +310,9 @@ class Reader:
         return [kinds.decode(Order, doc) for (doc,) in found]
 
     def events_after(self, seq: int, limit: int) -> list[StoredEvent]:
-        found = self.rows(f"{_EVENT} WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
-        return [_event(row) for row in found]
+        # One row for all of them: each row that is fetched gives up Python's lock once.
+        found = self.rows(_EVENTS_AFTER, (seq, limit))
+        return [_event_of(*row) for row in _event_rows.decode(found[0][0])]
 
     def event_at(self, seq: int) -> StoredEvent | None:
         found = self.rows(f"{_EVENT} WHERE seq = ?", (seq,))
@@ -431,16 +439,15 @@ def movement_of(row: Sequence[Any]) -> Movement:
 
 
 def _event(row: Sequence[Any]) -> StoredEvent:
-    return StoredEvent(
-        seq=row[0],
-        event=Event(
-            id=row[1],
-            kind=row[2],
-            subject=row[3],
-            at=kinds.from_micros(row[4]),
-            data=msgspec.json.decode(row[5]),
-        ),
-    )
+    seq, id, kind, subject, at, data = row
+    return _event_of(seq, id, kind, subject, at, msgspec.json.decode(data))
+
+
+def _event_of(
+    seq: int, id: str, kind: str, subject: str, at: int, data: dict[str, Any]
+) -> StoredEvent:
+    event = Event(id=id, kind=kind, subject=subject, at=kinds.from_micros(at), data=data)
+    return StoredEvent(seq=seq, event=event)
 
 
 def _page(rows: list[Any], limit: int, item: Any, position: Any) -> Page[Any]:

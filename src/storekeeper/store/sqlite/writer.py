@@ -17,6 +17,7 @@ from storekeeper.domain.catalog import Product
 from storekeeper.domain.changes import ChangeSet, Claim, Impossible, Taken
 from storekeeper.domain.orders import Order
 from storekeeper.domain.stock import Movement
+from storekeeper.store.port import ANY_PRODUCT
 from storekeeper.store.sqlite import kinds
 from storekeeper.store.sqlite.connect import BUSY_MS, connect, explain
 from storekeeper.store.sqlite.products import write_products
@@ -436,6 +437,7 @@ def _stamps_of(changes: Sequence[ChangeSet]) -> set[tuple[str, str]]:
                 found.add(("accounts", id))
             elif kind == "Product":
                 found.add(("catalog", id))
+                found.add(("catalog", ANY_PRODUCT))
             elif kind == "Location":
                 found.add(("catalog", "locations"))
     return found
