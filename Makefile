@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lock format clean
+.PHONY: help run test check bench soak lock format clean
 
 PYTHON ?=
 ARGS ?=
@@ -40,6 +40,12 @@ check: ## Lint, formatting, strict types, direction of imports
 bench: ## Run the benchmarks (ARGS: which, and their options)
 	@tools/venv.sh dev
 	$(bin)/python -m benchmarks $(ARGS)
+
+soak: ## The long property, fuzz and fault runs (an hour and more)
+	@tools/venv.sh dev
+	HYPOTHESIS_PROFILE=soak $(bin)/python -m pytest tests/domain tests/contract tests/csv tests/api \
+		-n $(JOBS) --timeout 0 $(ARGS)
+	$(bin)/python -m benchmarks kill --rounds 200
 
 format: ## Format the code and apply the safe lint fixes
 	@tools/venv.sh dev
