@@ -207,7 +207,7 @@ class TestGuests:
     async def test_without_the_token_there_is_no_such_order(self, front: Front):
         order = await front.placed("guest", email="gus@example.com")
         other = await front.placed("guest", email="eve@example.com")
-        for token in (None, "0" * 64, other["token"]):
+        for token in (None, "0" * 64, "\u00e9", other["token"]):
             answer = await front.http.get(
                 f"/orders/{order['id']}", params={"token": token} if token else None
             )

@@ -20,6 +20,7 @@ import msgspec
 import pytest
 
 from tests.api.shopfront import Seed, settings_at
+from tests.support.processes import ROOT
 
 SECRETS = {
     "address": "Zzyzx-Marker-Road",
@@ -57,21 +58,19 @@ def served(folder: Path, **settings: Any) -> Iterator[Served]:
     log = folder / "log.jsonl"
     given = msgspec.json.encode(settings_at(folder, **settings)).decode()
     with log.open("wb") as sink:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.api.serve", given],
-            stdout=subprocess.PIPE,
-            stderr=sink,
-            text=True,
-        )
-        try:
-            assert process.stdout is not None
-            port = int(process.stdout.readline())
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as http:
-                yield Served(port, http, log)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=20) == 0
-            process.stdout.close() if process.stdout else None
+        command = [sys.executable, "-m", "tests.api.serve", given]
+        with subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=sink, text=True
+        ) as process:
+            try:
+                assert process.stdout is not None
+                port = int(process.stdout.readline())
+                with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as http:
+                    yield Served(port, http, log)
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(timeout=30) == 0
+            finally:
+                process.kill()
 
 
 @pytest.fixture(scope="module")

@@ -120,8 +120,8 @@ async def test_placing_answers_the_same_by_both_ways(front: Front, name: str):
 
 @pytest.mark.parametrize("path", ["/orders", "/orders/"])
 async def test_placing_by_both_ways_refuses_what_comes_twice_or_is_unknown(front: Front, path: str):
-    headers = list((JSON | front.who("ada")).items())
-    twice = [*headers, ("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+    headers = JSON | front.who("ada")
+    twice = [*headers.items(), ("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
     answer = await front.http.post(path, json=GOOD, headers=twice)
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
     answer = await front.http.post(f"{path}?dry_run=1", json=GOOD, headers=headers)
@@ -184,12 +184,9 @@ async def test_an_if_match_that_is_none_is_refused(front: Front, tag: str):
     order = await front.placed("ada")
     answer = await front.http.post(
         f"/orders/{order['id']}/cancel",
-        headers=[*front.who("ada").items(), ("If-Match", tag.encode())],
+        headers=httpx.Headers(front.who("ada") | {"If-Match": tag}, encoding="utf-8"),
     )
-    assert (answer.status_code, answer.json().get("field")) in (
-        (422, "If-Match"),
-        (412, None),
-    ), answer.text
+    assert (answer.status_code, answer.json().get("field")) == (422, "If-Match")
 
 
 @pytest.mark.parametrize(
@@ -271,6 +268,6 @@ async def test_a_request_id_comes_back(front: Front, given: str):
 
 @pytest.mark.parametrize("given", [b"", b"x" * 129, b"a b", b"\xff", b'a"\x7f'])
 async def test_a_request_id_that_could_do_harm_is_replaced(front: Front, given: bytes):
-    answer = await front.http.get("/orders", headers=[("X-Request-ID", given)])
+    answer = await front.http.get("/orders", headers={b"X-Request-ID": given})
     assert answer.headers["x-request-id"].encode("latin-1") != given
     assert answer.headers["x-request-id"] == answer.json()["request_id"]
