@@ -173,10 +173,9 @@ async def test_a_query_that_makes_no_sense_is_refused_with_its_name(
 @pytest.mark.parametrize(
     "query", ["", "&", "limit=5&", "sku=%F0%9F%8D%BA", "number=O0-%20I1", "sku=%00"]
 )
-async def test_a_query_that_finds_nothing_is_no_error(front: Front, query: str):
+async def test_an_odd_query_is_no_error(front: Front, query: str):
     answer = await front.http.get(f"/orders?{query}", headers=front.who("sam"))
     assert answer.status_code == 200
-    assert answer.json()["items"] == []
 
 
 @pytest.mark.parametrize("tag", ["", "abc", '"-1"', '"1', "1,2", '"99999999999999999"', "٣"])

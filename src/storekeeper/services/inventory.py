@@ -9,7 +9,7 @@ import msgspec
 
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.changes import ChangeSet, Check, LevelIs, Short
-from storekeeper.domain.errors import InsufficientStock, Invalid, NotFound
+from storekeeper.domain.errors import ShopError, InsufficientStock, Invalid, NotFound
 from storekeeper.domain.stock import (
     MAIN,
     AdjustReason,
@@ -219,8 +219,14 @@ class Inventory:
 
         try:
             owner = await with_fresh_reads(attempt)
-        except Short as short:
-            raise _insufficient(short) from None
+        except (ShopError, Short) as refused:
+            # A retry that raced its first try may meet what that one left behind.
+            made = await made_before(self._store, call)
+            if made is not None:
+                return await self.stock(made)
+            if isinstance(refused, Short):
+                raise _insufficient(refused) from None
+            raise
         return await self.stock(owner)
 
     async def _stocked(self, request: StockRequest) -> Product:

@@ -43,6 +43,7 @@ WITH RECURSIVE chain (at, previous) AS (
 """
 _MOVEMENT_CHAIN = _CHAIN.format(table="movement", key="seq")
 _LINE_CHAIN = _CHAIN.format(table="order_line", key="pk")
+_ORDER_CHAIN = _CHAIN.format(table="orders", key="pk")
 _EVENT = "SELECT seq, id, kind, subject, at, data FROM event"
 
 _EVENTS_AFTER = """
@@ -259,13 +260,15 @@ class Reader:
                 where.append(condition)
                 bindings.extend(values)
 
-        also("o.customer_id = ?", query.customer_id)
         also("o.state = ?", query.state)
         also("o.number = ?", query.number)
         also("o.placed_at >= ?", query.placed_from and kinds.micros(query.placed_from))
         also("o.placed_at < ?", query.placed_before and kinds.micros(query.placed_before))
         if query.sku is not None:
+            also("o.customer_id = ?", query.customer_id)
             return self._orders_of_sku(query.sku, query, where, bindings)
+        if query.customer_id is not None:
+            return self._orders_of_customer(query.customer_id, query, where, bindings)
         if query.cursor:
             also("(o.placed_at, o.pk) < (?, ?)", *cursor.decode(query.cursor, "orders", int, int))
         found = self.rows(
@@ -278,6 +281,30 @@ class Reader:
             query.limit,
             lambda row: kinds.decode(Order, row[0]),
             lambda row: cursor.encode("orders", row[1], row[2]),
+        )
+
+    def _orders_of_customer(
+        self, customer_id: str, query: OrderQuery, where: list[str], bindings: list[Any]
+    ) -> Page[Order]:
+        """In the order of their commits, newest first, which is that of their placing."""
+        if query.cursor:
+            (before,) = cursor.decode(query.cursor, "orders-customer", int)
+            sql = "SELECT previous FROM orders WHERE customer_id = ? AND pk = ?"
+            start = self.rows(sql, (customer_id, before))
+        else:
+            start = self.rows("SELECT last_order FROM customer WHERE id = ?", (customer_id,))
+        if not start or not start[0][0]:
+            return Page(items=())
+        found = self.rows(
+            f"{_ORDER_CHAIN} SELECT o.doc, o.pk FROM chain c CROSS JOIN orders o ON o.pk = c.at "
+            f"WHERE {' AND '.join(where)} LIMIT ?",
+            (start[0][0], *bindings, query.limit + 1),
+        )
+        return _page(
+            found,
+            query.limit,
+            lambda row: kinds.decode(Order, row[0]),
+            lambda row: cursor.encode("orders-customer", row[1]),
         )
 
     def _orders_of_sku(

@@ -1,8 +1,8 @@
 """The tables, as numbered migrations, and what a file must be before it is used.
 
-A product's movements and order lines are chains: its total names the newest, each names the one
-before it. An index by product would be written in as many places as an order has products; a chain
-costs nothing but the row itself (benchmarks http_orders).
+A product's movements, its order lines, and a customer's orders are chains: the total (the customer)
+names the newest, each names the one before it. An index would be written in as many places as an
+order has products and customers; a chain costs nothing but the row itself (benchmarks http_orders).
 
 Constraints repeat the domain's invariants as the last line of defence; the ledger and the events
 can't be changed or deleted even by hand.
@@ -50,7 +50,7 @@ CREATE TABLE product_tag (
 CREATE INDEX product_tag_product ON product_tag (product_pk);
 CREATE VIRTUAL TABLE product_text USING fts5 (
     name, sku, description, category, tags,
-    content = '', contentless_delete = 1, prefix = '2 3',
+    content = '', contentless_delete = 1,
     tokenize = 'unicode61 remove_diacritics 2'
 );
 
@@ -102,12 +102,16 @@ CREATE TABLE orders (
     version INTEGER NOT NULL,
     number TEXT NOT NULL UNIQUE,
     customer_id TEXT,
+    previous INTEGER NOT NULL,
     state TEXT NOT NULL,
     placed_at INTEGER NOT NULL,
     expires_at INTEGER,
     doc TEXT NOT NULL
 ) STRICT;
-CREATE INDEX orders_customer ON orders (customer_id, placed_at, pk) WHERE customer_id IS NOT NULL;
+CREATE TABLE customer (
+    id TEXT PRIMARY KEY,
+    last_order INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE INDEX orders_state ON orders (state, placed_at, pk);
 CREATE INDEX orders_placed ON orders (placed_at, pk);
 CREATE INDEX orders_expiry ON orders (expires_at) WHERE expires_at IS NOT NULL;

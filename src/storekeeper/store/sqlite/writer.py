@@ -46,6 +46,11 @@ SELECT json_group_array(json_array(o.id, o.version, o.pk))
   FROM json_each(?) wanted
  CROSS JOIN orders o ON o.id = wanted.value
 """
+_CUSTOMERS = """
+SELECT json_group_array(json_array(c.id, c.last_order))
+  FROM json_each(?) wanted
+ CROSS JOIN customer c ON c.id = wanted.value
+"""
 _RECORDS = """
 SELECT json_group_array(json_array(r.kind, r.id, r.version))
   FROM json_each(?) wanted
@@ -267,13 +272,18 @@ class Writer:
         lines: list[tuple[int, int, int, int]] = []
         line_pk = scalar(connection, "SELECT coalesce(max(pk), 0) FROM order_line")
         changed: list[tuple[Any, ...]] = []
+        customers = {
+            order.customer_id: 0
+            for order in orders
+            if order.id in created and order.customer_id is not None
+        }
+        if customers:
+            customers.update(lookup(connection, _CUSTOMERS, customers))
         for order in orders:
             expires = kinds.micros(order.expires_at) if order.expires_at else None
             doc = kinds.encode(order)
             if order.id not in created:
-                changed.append(
-                    (order.version, order.customer_id, order.state, expires, doc, order.id)
-                )
+                changed.append((order.version, order.state, expires, doc, order.id))
                 continue
             pk += 1
             placed = kinds.micros(order.placed_at)
@@ -284,6 +294,7 @@ class Writer:
                     order.version,
                     order.number,
                     order.customer_id,
+                    customers.get(order.customer_id, 0),
                     order.state,
                     placed,
                     expires,
@@ -291,6 +302,8 @@ class Writer:
                 )
             )
             self._order_pks[order.id] = pk
+            if order.customer_id is not None:
+                customers[order.customer_id] = pk
             for product_id in dict.fromkeys([line.product_id for line in order.lines]):
                 line_pk += 1
                 ends = self._chains[product_id]
@@ -299,15 +312,20 @@ class Writer:
                 state.dirty_totals.add(product_id)
         insert(
             connection,
-            "INSERT INTO orders (pk, id, version, number, customer_id, state, placed_at, "
-            "expires_at, doc)",
+            "INSERT INTO orders (pk, id, version, number, customer_id, previous, state, "
+            "placed_at, expires_at, doc)",
             new,
+        )
+        insert(
+            connection,
+            "INSERT INTO customer (id, last_order)",
+            list(customers.items()),
+            "ON CONFLICT DO UPDATE SET last_order = excluded.last_order",
         )
         insert(connection, "INSERT INTO order_line (pk, product_pk, previous, order_pk)", lines)
         if changed:
             connection.executemany(
-                "UPDATE orders SET version = ?, customer_id = ?, state = ?, expires_at = ?, "
-                "doc = ? WHERE id = ?",
+                "UPDATE orders SET version = ?, state = ?, expires_at = ?, doc = ? WHERE id = ?",
                 changed,
             )
 
