@@ -278,7 +278,7 @@ class Writer:
             if order.id in created and order.customer_id is not None
         }
         if customers:
-            customers.update(lookup(connection, _CUSTOMERS, customers))
+            customers.update((id, last) for id, last in lookup(connection, _CUSTOMERS, customers))
         for order in orders:
             expires = kinds.micros(order.expires_at) if order.expires_at else None
             doc = kinds.encode(order)
