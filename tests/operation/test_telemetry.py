@@ -9,15 +9,41 @@ import sys
 
 from storekeeper.cache.rates import MemoryRates
 from storekeeper.telemetry.metrics import GAUGES, Metrics
-from storekeeper.telemetry.sink import Sink
+from storekeeper.telemetry.sink import MOST_LINES, Sink
 
 
-def test_an_urgent_line_is_written_at_once_after_all_that_came_before() -> None:
+def test_lines_come_out_whole_and_in_their_order() -> None:
     stream = io.BytesIO()
     sink = Sink(stream)
     sink.write(b"first")
     sink.write(b"second", urgent=True)
+    sink.close()
     assert stream.getvalue() == b"first\nsecond\n"
+
+
+def test_a_log_that_nobody_reads_stops_nobody() -> None:
+    """The shop would stand still, or fail, as soon as its log's disk is full."""
+    taken = io.BytesIO()
+
+    class Broken(io.RawIOBase):
+        is_broken = True
+
+        def write(self, data: object) -> int:
+            if self.is_broken:
+                raise OSError("no space left")
+            return taken.write(data)  # type: ignore[arg-type]
+
+    stream = Broken()
+    sink = Sink(stream)  # type: ignore[arg-type]
+    for number in range(MOST_LINES + 10):
+        sink.write(b"%d" % number, urgent=number % 100 == 0)
+    stream.is_broken = False
+    sink.write(b"after", urgent=True)
+    sink.close()
+    lines = taken.getvalue().splitlines()
+    told = [json.loads(line)["lines"] for line in lines if b"dropped" in line]
+    kept = [line for line in lines if b"dropped" not in line]
+    assert sum(told) + len(kept) == MOST_LINES + 11
 
 
 def test_lines_that_wait_are_written_when_the_process_ends() -> None:

@@ -124,7 +124,7 @@ class Relay:
         for name in [name for name in workers if name not in feeds]:
             await _end([workers.pop(name)])
         for name, feed in feeds.items():
-            if name not in workers:
+            if name not in workers or workers[name].done():
                 workers[name] = asyncio.create_task(self._work(feed, stop), name=f"relay {name}")
 
     async def _work(self, feed: Feed, stop: asyncio.Event) -> None:

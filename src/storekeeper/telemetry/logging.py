@@ -12,6 +12,8 @@ import structlog
 
 from storekeeper.telemetry.sink import SINK
 
+# A traceback with local variables would write passwords into the log.
+_FOR_PEOPLE = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
@@ -37,7 +39,7 @@ def configure(
         )
     else:
         structlog.configure(
-            processors=[*shared[:-1], structlog.dev.ConsoleRenderer()],
+            processors=[*shared[:-1], _FOR_PEOPLE],
             wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
             logger_factory=structlog.PrintLoggerFactory(sys.stderr),
             cache_logger_on_first_use=True,

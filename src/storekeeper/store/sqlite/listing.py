@@ -37,6 +37,9 @@ SELECT f.category, (SELECT p.doc ->> 'category' FROM product p
 """
 
 
+RARE = 2_000
+
+
 def list_products(reader: Reader, query: ProductQuery) -> Page[Listed]:
     """One page; raises `Invalid` for a cursor of another list or a search without words."""
     words = match_expression(query.words) if query.words.strip() else None
@@ -61,18 +64,27 @@ def list_products(reader: Reader, query: ProductQuery) -> Page[Listed]:
     else:
         also("p.status = ?", query.status)
     if query.category is not None:
-        also("p.category = ?", query.category.casefold())
+        category = query.category.casefold()
+        also("p.category = ?", category)
+        if source == "product p" and _is_rare(reader, "product WHERE category = ?", category):
+            source = "product p INDEXED BY product_category"
     if query.tag is not None:
-        also(
-            "EXISTS (SELECT 1 FROM product_tag g WHERE g.tag = ? AND g.product_pk = p.pk)",
-            query.tag.casefold(),
-        )
+        tag = query.tag.casefold()
+        if source == "product p" and _is_rare(reader, "product_tag WHERE tag = ?", tag):
+            source = "product_tag g CROSS JOIN product p ON p.pk = g.product_pk"
+            also("g.tag = ?", tag)
+        else:
+            also(
+                "EXISTS (SELECT 1 FROM product_tag g WHERE g.tag = ? AND g.product_pk = p.pk)", tag
+            )
     if query.min_price is not None:
         also("p.price >= ?", query.min_price)
     if query.max_price is not None:
         also("p.price <= ?", query.max_price)
     if query.parent_id is not None:
         also("p.parent_id = ?", query.parent_id)
+        if source == "product p":
+            source = "product p INDEXED BY product_parent"
     if query.in_stock is not None:
         wanted = "" if query.in_stock else "NOT "
         also(f"{wanted}(t.on_hand > t.reserved OR t.backorder = 1 OR p.tracked = 0)")
@@ -90,6 +102,17 @@ def list_products(reader: Reader, query: ProductQuery) -> Page[Listed]:
         items=tuple(listed_of(row) for row in shown),
         next=cursor.encode(sort, shown[-1][7], shown[-1][1]) if len(rows) > query.limit else None,
     )
+
+
+def is_quick(query: ProductQuery) -> bool:
+    """Whether a page is read off an index; other questions may have to look at many products."""
+    return not query.words.strip() and query.in_stock is None and query.tag is None
+
+
+def _is_rare(reader: Reader, source: str, value: str) -> bool:
+    """Few enough to be sorted; the walk in sort order would pass all the others by."""
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM {source} LIMIT {RARE + 1})"
+    return int(reader.rows(sql, (value,))[0][0]) <= RARE
 
 
 def list_categories(reader: Reader, limit: int, after: str | None) -> Page[str]:

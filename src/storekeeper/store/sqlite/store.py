@@ -36,7 +36,7 @@ from storekeeper.store.port import (
 )
 from storekeeper.store.sqlite import audit, kinds, schema
 from storekeeper.store.sqlite.connect import BUSY_MS, connect, explain, told_clearly
-from storekeeper.store.sqlite.listing import list_categories, list_products
+from storekeeper.store.sqlite.listing import is_quick, list_categories, list_products
 from storekeeper.store.sqlite.reader import Reader, movement_of
 from storekeeper.store.sqlite.stamps import Stamps
 from storekeeper.store.sqlite.writer import Writer
@@ -92,8 +92,9 @@ class SqliteStore:
         self._write_lane = Lane(
             "writer", self._write, batch=batch, capacity=capacity, on_start=self._writer.open
         )
-        # The last one is for long questions, so that they don't hold up short ones.
-        self._readers = [Reader(path, busy_ms) for _ in range(readers + 1)]
+        # One more for questions that may have to look at many rows, and one for those that read
+        # the whole shop: neither may hold up the short ones.
+        self._readers = [Reader(path, busy_ms) for _ in range(readers + 2)]
         self._read_lanes = [
             Lane(
                 f"reader-{number}",
@@ -104,7 +105,8 @@ class SqliteStore:
             )
             for number, reader in enumerate(self._readers)
         ]
-        self._turns = itertools.cycle(self._read_lanes[:-1])
+        *short, self._search_lane, self._long_lane = self._read_lanes
+        self._turns = itertools.cycle(short)
         self.counters = self._writer.counters
 
     async def commit(self, change: ChangeSet) -> None:
@@ -113,8 +115,10 @@ class SqliteStore:
     def stamp(self, topic: Topic, key: str) -> int:
         return self._stamps.read(topic, key)
 
-    async def ask(self, question: Callable[[Reader], R], *, long: bool = False) -> R:
-        lane = self._read_lanes[-1] if long else next(self._turns)
+    async def ask(
+        self, question: Callable[[Reader], R], *, search: bool = False, long: bool = False
+    ) -> R:
+        lane = self._long_lane if long else self._search_lane if search else next(self._turns)
         answer: R = await lane.ask(question)
         return answer
 
@@ -157,7 +161,9 @@ class SqliteStore:
         return await self.ask(lambda reader: reader.claims(scope, values))
 
     async def products(self, query: ProductQuery) -> Page[Listed]:
-        return await self.ask(lambda reader: list_products(reader, query))
+        return await self.ask(
+            lambda reader: list_products(reader, query), search=not is_quick(query)
+        )
 
     async def listed(self, ids: Sequence[ProductId]) -> dict[ProductId, Listed]:
         return await self.ask(lambda reader: reader.listed(ids))
@@ -178,10 +184,11 @@ class SqliteStore:
         return await self.ask(lambda reader: reader.low_stock(limit, cursor))
 
     async def movements(self, query: MovementQuery) -> Page[Movement]:
-        return await self.ask(lambda reader: reader.movements(query))
+        has_filter = query.location_id is not None or query.reason is not None
+        return await self.ask(lambda reader: reader.movements(query), search=has_filter)
 
     async def orders(self, query: OrderQuery) -> Page[Order]:
-        return await self.ask(lambda reader: reader.orders(query))
+        return await self.ask(lambda reader: reader.orders(query), search=query.sku is not None)
 
     async def expired_orders(self, now: datetime, limit: int) -> list[Order]:
         return await self.ask(lambda reader: reader.expired_orders(now, limit))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -105,7 +106,7 @@ class Writer:
     def open(self) -> None:
         self._connection = connect(self._path, cache_mib=24, busy_ms=self._busy_ms)
         self._connection.wal_autocheckpoint(CHECKPOINT_PAGES)
-        # Waiting for SQLite's own lock means polling; waiting for this one doesn't.
+        # SQLite's own lock is polled ever more slowly, which starves one of two busy processes.
         self._turn = os.open(f"{self._path}-turn", os.O_RDWR | os.O_CREAT, 0o600)
         with self._own_turn():
             self._stamps.bump_all()
@@ -144,11 +145,25 @@ class Writer:
 
     @contextlib.contextmanager
     def _own_turn(self) -> Iterator[None]:
-        fcntl.flock(self._turn, fcntl.LOCK_EX)
+        self._await_turn()
         try:
             yield
         finally:
             fcntl.flock(self._turn, fcntl.LOCK_UN)
+
+    def _await_turn(self) -> None:
+        """Raises `apsw.BusyError` when another process keeps its turn for too long."""
+        until = time.monotonic() + self._busy_ms / 1_000
+        rest = 0.0002
+        while True:
+            try:
+                fcntl.flock(self._turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise apsw.BusyError("another process doesn't end its turn") from None
+            time.sleep(rest)
+            rest = min(0.002, rest * 2)
 
     def _commit(self, changes: Sequence[ChangeSet]) -> list[Exception | None]:
         connection = self._connection
