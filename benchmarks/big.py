@@ -152,7 +152,7 @@ def _add_orders(path: Path, count: int, run: Run) -> None:
 
 
 class Tables:
-    """Writes orders as rows and keeps the chains of each product's movements and lines."""
+    """Writes orders as rows and keeps the chains of products and customers."""
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
@@ -165,6 +165,7 @@ class Tables:
                 "SELECT product_pk, last_movement, last_line FROM total"
             )
         }
+        self._customers: dict[str, int] = {}
         self._sold: Counter[int] = Counter()
 
     def insert(self, rows: list[tuple[Any, ...]]) -> None:
@@ -174,7 +175,9 @@ class Tables:
             self._line += 1
             self._movement += 1
             chain = self._chains[product]
-            orders.append((self._order, id, number, customer, at, doc))
+            before = self._customers.get(customer, 0)
+            orders.append((self._order, id, number, customer, before, at, doc))
+            self._customers[customer] = self._order
             lines.append((self._line, product, chain[1], self._order))
             movements.append(
                 (self._movement, f"m-{id}", product, chain[0], MAIN, at, by, self._order)
@@ -183,8 +186,8 @@ class Tables:
             self._sold[product] += 1
         run = self._connection.executemany
         run(
-            "INSERT INTO orders (pk, id, version, number, customer_id, state, placed_at, "
-            "expires_at, doc) VALUES (?, ?, 1, ?, ?, 'confirmed', ?, NULL, ?)",
+            "INSERT INTO orders (pk, id, version, number, customer_id, previous, state, placed_at, "
+            "expires_at, doc) VALUES (?, ?, 1, ?, ?, ?, 'confirmed', ?, NULL, ?)",
             orders,
         )
         run(
@@ -201,6 +204,7 @@ class Tables:
     def settle(self) -> None:
         """Takes what was sold from the stock, and names the ends of the chains."""
         run = self._connection.executemany
+        run("INSERT INTO customer (id, last_order) VALUES (?, ?)", list(self._customers.items()))
         run(
             "UPDATE stock SET on_hand = on_hand - ? WHERE product_pk = ?",
             [(units, pk) for pk, units in self._sold.items()],

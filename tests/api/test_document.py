@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,9 +21,11 @@ from storekeeper.domain.errors import catalogue
 from storekeeper.http.document import operations
 from storekeeper.http.examples import example_of
 from storekeeper.http.openapi import Problems
+from storekeeper.http.problems import Problem
 from storekeeper.http.security import PUBLIC, SIGNED_IN, SIGNED_IN_OR_KEY
 from tests.api.contract import Contract
 from tests.api.shopfront import Front
+from tests.support.processes import ROOT
 
 KNOWN_SCOPES = re.compile(r"[a-z]+:(read|write)")
 
@@ -37,6 +44,14 @@ async def test_it_is_served_to_everybody(front: Front):
     answer = await front.http.get("/openapi.json")
     assert answer.json() == front.contract.document
     assert answer.headers["content-type"] == "application/json"
+
+
+async def test_the_command_prints_the_same(front: Front):
+    command = [sys.executable, "-m", "storekeeper", "openapi"]
+    printed = await asyncio.to_thread(
+        subprocess.run, command, check=True, cwd=ROOT, capture_output=True
+    )
+    assert json.loads(printed.stdout) == front.contract.document
 
 
 async def test_every_reference_leads_somewhere(front: Front):
@@ -110,6 +125,20 @@ async def test_every_problem_has_an_example_with_the_right_status(front: Front):
                 assert statuses[code] == int(status), f"{name}: {code} is no {status}"
 
 
+async def test_every_member_of_a_problem_is_documented():
+    names = {kind.__name__ for kind in catalogue()}
+    known = {field.name for field in msgspec.structs.fields(Problem)}
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            called = node.func if isinstance(node, ast.Call) else None
+            if (
+                isinstance(node, ast.Call)
+                and getattr(called, "attr", getattr(called, "id", "")) in names
+            ):
+                members = {keyword.arg for keyword in node.keywords if keyword.arg}
+                assert members <= known, f"{path.name}: {members - known}"
+
+
 async def test_every_example_is_one_that_its_type_takes(front: Front):
     for route, method, handler, _ in operations(front.app):
         field = handler.parsed_fn_signature.parameters.get("data")
@@ -167,3 +196,21 @@ async def test_the_contract_would_notice_a_lie(front: Front):
     health = await front.http.get("/healthz")
     with pytest.raises(AssertionError, match="breaks its schema"):
         strict.check(health.request, health)
+
+
+async def test_whoever_sends_an_example_is_understood(front: Front):
+    """What the document shows is the first thing that people send."""
+    misunderstood = []
+    for name, operation in described(front):
+        body = operation.get("requestBody", {"content": {}})["content"]
+        if "application/json" not in body or operation["operationId"].startswith("auth_"):
+            continue
+        method, path = name.split(" ")
+        example = body["application/json"]["example"]
+        address = re.sub(r"\{[^}]+\}", front.seed.products["MUG"], path)
+        answer = await front.http.request(method, address, json=example, headers=front.who("root"))
+        problem = answer.json() if answer.status_code >= 400 else {}
+        is_about_an_id = "there is no" in problem.get("detail", "")
+        if answer.status_code in (400, 415, 422) and not is_about_an_id:
+            misunderstood.append(f"{name}: {problem}")
+    assert not misunderstood

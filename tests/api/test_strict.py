@@ -136,6 +136,13 @@ async def test_a_token_that_is_none_is_told_before_anything_else(front: Front, p
         assert answer.headers["www-authenticate"] == "Bearer"
 
 
+async def test_two_credentials_are_none(front: Front):
+    headers = [*front.who("ada").items(), *front.who("root").items()]
+    for path in ("/orders", "/users/me"):
+        answer = await front.http.get(path, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [
@@ -146,6 +153,7 @@ async def test_a_token_that_is_none_is_told_before_anything_else(front: Front, p
         ("limit=1&limit=2", "limit"),
         ("limit=99999999999999999999999", "limit"),
         ("state=lost", "state"),
+        ("state=null", "state"),
         ("state=", "state"),
         ("placed_from=yesterday", "placed_from"),
         ("placed_from=2030-01-01T00:00:00", "placed_from"),
@@ -171,7 +179,7 @@ async def test_a_query_that_makes_no_sense_is_refused_with_its_name(
 
 
 @pytest.mark.parametrize(
-    "query", ["", "&", "limit=5&", "sku=%F0%9F%8D%BA", "number=O0-%20I1", "sku=%00"]
+    "query", ["", "&", "limit=5&", "sku=%F0%9F%8D%BA", "number=O0-%20I1", "sku=%00", "sku=null"]
 )
 async def test_an_odd_query_is_no_error(front: Front, query: str):
     answer = await front.http.get(f"/orders?{query}", headers=front.who("sam"))

@@ -127,9 +127,9 @@ def operation_id(handler: HTTPRouteHandler, path: str) -> str:
     resource = re.sub(r"[^a-z0-9]+", "_", parts[0].lower()) if parts else ""
     if len(parts) == 1 and resource.startswith(name):
         return name
-    if name.startswith("list_") and resource.endswith(name.removeprefix("list_")):
-        name = "list"
-    return f"{resource}_{name}"
+    verb, _, rest = name.partition("_")
+    # `list_keys` of `/api-keys` is `api_keys_list`: the resource is named already.
+    return f"{resource}_{verb if rest and resource.endswith(rest) else name}"
 
 
 def _problem_component(kind: type[ShopError]) -> Members:

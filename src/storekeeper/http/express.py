@@ -17,7 +17,7 @@ from storekeeper.domain.accounts import GUEST, Principal
 from storekeeper.domain.errors import Malformed
 from storekeeper.http import problems
 from storekeeper.http.orders import place_order
-from storekeeper.http.strict import JSON, KEY, check_media_type, check_query, deciding
+from storekeeper.http.strict import JSON, KEY, NO_QUERY, check_media_type, check_query, deciding
 from storekeeper.services.checkout import Checkout, PlaceOrder
 
 _decode = msgspec.json.Decoder(PlaceOrder).decode
@@ -38,7 +38,7 @@ class Express:
             return
         scope["path_template"] = PATH
         if scope["query_string"]:
-            check_query(scope["query_string"], frozenset(), frozenset())
+            check_query(scope["query_string"], NO_QUERY)
         headers = deciding(scope["headers"])
         key = headers[KEY].decode("latin-1") if KEY in headers else None
         body = await self._body(receive)

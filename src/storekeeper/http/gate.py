@@ -75,7 +75,8 @@ class Gate:
         asked_id = authorization = None
         for name, value in scope["headers"]:
             if name == b"authorization":
-                authorization = value.decode("latin-1")
+                # Two of them are no credentials at all, whichever came first.
+                authorization = value.decode("latin-1") if authorization is None else ""
             elif name == b"x-request-id":
                 asked_id = _safe_id(value)
         request_id = asked_id or self._new_id()

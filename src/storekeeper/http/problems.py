@@ -42,9 +42,11 @@ class ShortLine(msgspec.Struct, kw_only=True, omit_defaults=True):
 class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
     """RFC 9457. `code` is stable, `detail` is for people, `field` is the path of what is wrong.
 
-    By code: `lines` (insufficient_stock), `total` (total_changed), `state` (order_state),
-    `current` version (precondition_failed), missing `scope` (forbidden), seconds in
-    `retry_after` (too_many_requests, overloaded), `allow` (method_not_allowed).
+    By code: `lines` (insufficient_stock), `total` (total_changed), `state` (order_state,
+    order_expired), `product_id` (product_unavailable, already_exists), the open order's `number`
+    (open_orders), `current` version (precondition_failed), missing `scope` or `scopes`
+    (forbidden), seconds in `retry_after` (too_many_requests, overloaded), `allow`
+    (method_not_allowed).
     """
 
     type: str
@@ -57,8 +59,11 @@ class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
     lines: tuple[ShortLine, ...] | msgspec.UnsetType = msgspec.UNSET
     total: Money | msgspec.UnsetType = msgspec.UNSET
     state: str | msgspec.UnsetType = msgspec.UNSET
+    product_id: str | msgspec.UnsetType = msgspec.UNSET
+    number: str | msgspec.UnsetType = msgspec.UNSET
     current: int | msgspec.UnsetType = msgspec.UNSET
     scope: str | msgspec.UnsetType = msgspec.UNSET
+    scopes: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     retry_after: int | msgspec.UnsetType = msgspec.UNSET
     allow: str | msgspec.UnsetType = msgspec.UNSET
 

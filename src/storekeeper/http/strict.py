@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple, get_args
 from urllib.parse import parse_qsl
 
 import msgspec
+from msgspec import inspect
 from litestar import Litestar, Request
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -24,6 +25,18 @@ JSON = b"application/json"
 KEY = b"idempotency-key"
 # Headers that decide something: sent twice, it would be anybody's guess which one counts.
 _ONCE = frozenset({KEY, b"if-match", b"content-type"})
+
+
+class KnownQuery(NamedTuple):
+    """A route's query parameters: all of them, those that may stand there several times, and
+    those that are any text."""
+
+    names: frozenset[str] = frozenset()
+    repeatable: frozenset[str] = frozenset()
+    texts: frozenset[str] = frozenset()
+
+
+NO_QUERY = KnownQuery()
 
 
 class StrictRequest(Request[Any, Any, Any]):
@@ -55,11 +68,7 @@ class Strict:
             return
         deciding(scope["headers"])
         if scope["query_string"]:
-            check_query(
-                scope["query_string"],
-                opt.get("query_names", frozenset()),
-                opt.get("repeatable", frozenset()),
-            )
+            check_query(scope["query_string"], opt.get("query", NO_QUERY))
         await self._app(scope, receive, send)
 
 
@@ -70,8 +79,12 @@ def prepare(app: Litestar) -> None:
             continue
         for handler, model in route.route_handler_map.values():
             expected = model.expected_query_params
-            handler.opt["query_names"] = frozenset(one.field_alias for one in expected)
-            handler.opt["repeatable"] = frozenset(model.sequence_query_parameter_names)
+            kinds = handler.signature_model.__annotations__
+            handler.opt["query"] = KnownQuery(
+                frozenset(one.field_alias for one in expected),
+                frozenset(model.sequence_query_parameter_names),
+                frozenset(o.field_alias for o in expected if _is_text(kinds[o.field_name])),
+            )
             handler.opt["sent_names"] = {
                 one.field_name: one.field_alias
                 for one in (*expected, *model.expected_header_params)
@@ -82,15 +95,19 @@ def prepare(app: Litestar) -> None:
         options.opt["allow"] = (b"allow", ", ".join(sorted(methods)).encode())
 
 
-def check_query(query: bytes, known: frozenset[str], repeatable: frozenset[str]) -> None:
+def check_query(query: bytes, known: KnownQuery) -> None:
     """Raises `Invalid` for a parameter that isn't known, or that stands there twice."""
     seen: set[str] = set()
-    for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
-        if name not in known:
-            there = f"there are {', '.join(sorted(known))}" if known else "there are none here"
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name not in known.names:
+            there = ", ".join(sorted(known.names))
+            there = f"there are {there}" if there else "there are none here"
             raise Invalid(f"there is no such query parameter; {there}", field=name)
-        if name in seen and name not in repeatable:
+        if name in seen and name not in known.repeatable:
             raise Invalid("send this query parameter only once", field=name)
+        # msgspec would take this word for the parameter's absence.
+        if value.lower() == "null" and name not in known.texts:
+            raise Invalid("leave the parameter out instead of sending null", field=name)
         seen.add(name)
 
 
@@ -115,6 +132,15 @@ def check_media_type(value: bytes, *, merge_patch: bool = False) -> None:
     named = value.split(b";", 1)[0].strip().lower()
     if named != JSON and not (merge_patch and named == b"application/merge-patch+json"):
         raise UnsupportedMediaType("send the body as application/json")
+
+
+def _is_text(annotation: Any) -> bool:
+    info = inspect.type_info(annotation)
+    while isinstance(info, inspect.Metadata):
+        info = info.type
+    if isinstance(info, inspect.UnionType):
+        return any(_is_text(one) for one in get_args(annotation))
+    return isinstance(info, inspect.StrType)
 
 
 def _type_of_data(handler: Any) -> Any:
