@@ -26,7 +26,9 @@ def init(database: Database = None, config: Config = None, as_json: Json = False
 
     console = Console(as_json)
     settings = settings_of(database, config)
-    is_new = not Path(settings.database).exists()
+    # A start that failed for want of room may have left an empty file.
+    path = Path(settings.database)
+    is_new = not path.exists() or path.stat().st_size == 0
 
     async def work() -> None:
         async with opened(settings):

@@ -84,6 +84,7 @@ class SqliteStore:
         busy_ms: int,
     ) -> None:
         path = self.path
+        _make_private(path)
         schema.require_ours(path, busy_ms)
         with contextlib.closing(connect(path, busy_ms=busy_ms)) as connection:
             self.migrated = schema.migrate(connection)
@@ -312,6 +313,11 @@ class SqliteStore:
             return answers
 
         return answer
+
+
+def _make_private(path: Path) -> None:
+    """A new file that only its owner can read; SQLite gives its other files the same rights."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
 def _use(path: Path) -> int:
