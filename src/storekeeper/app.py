@@ -18,7 +18,7 @@ import uuid_utils
 from litestar import Litestar
 
 from storekeeper.cache.rates import MemoryRates
-from storekeeper.config import Settings
+from storekeeper.config import SHORTEST_SECRET, Settings, SettingsError
 from storekeeper.http.api_keys import ApiKeysController
 from storekeeper.http.app import make_app
 from storekeeper.http.auth import Auth
@@ -32,7 +32,7 @@ from storekeeper.http.users import Users
 from storekeeper.http.webhooks import DeliveriesController, WebhooksController
 from storekeeper.identity.authenticator import StoreAuthenticator
 from storekeeper.identity.passwords import Passwords
-from storekeeper.identity.tokens import AccessTokens, ResetSecrets
+from storekeeper.identity.tokens import AccessTokens, RefreshSecrets, ResetSecrets
 from storekeeper.notify.console import Console
 from storekeeper.notify.mail import Mail
 from storekeeper.notify.port import Sink
@@ -91,7 +91,7 @@ class Shop:
         self.tools = Tools(store=self.store, clock=clock, new_id=new_id)
         self.metrics = Metrics()
         self.store.counters.observe_batch = self.metrics.batch
-        self.limiter = MemoryRates(settings.requests_per_minute)
+        self.limiter = MemoryRates(rate_per_process(settings))
         self.client_of = client_finder(settings.trusted_proxies)
         self.log_request = log_line if settings.log_level in ("debug", "info") else None
         self.catalog_cache = CatalogCache(self.store)
@@ -135,6 +135,7 @@ class Shop:
             self.passwords,
             self.credentials,
             access_tokens,
+            RefreshSecrets(self.secrets),
             lifetime=timedelta(days=settings.refresh_token_days),
         )
         self.api_keys = ApiKeys(self.tools)
@@ -301,7 +302,19 @@ def signing_secrets(settings: Settings) -> tuple[bytes, ...]:
         with contextlib.suppress(FileExistsError):
             os.link(draft, path)
         draft.unlink()
-    return (path.read_bytes().strip(), *(key.encode() for key in settings.old_secret_keys))
+    kept = path.read_bytes().strip()
+    if len(kept) < SHORTEST_SECRET:
+        raise SettingsError(
+            f"{path} holds {len(kept)} characters and needs at least {SHORTEST_SECRET}; put the "
+            "kept copy in its place, or remove it and another key is made"
+        )
+    return (kept, *(key.encode() for key in settings.old_secret_keys))
+
+
+def rate_per_process(settings: Settings) -> int:
+    """Each worker counts for itself, so each allows its share of the rate; 0 means no limit."""
+    rate = settings.requests_per_minute
+    return max(1, rate // settings.workers) if rate else 0
 
 
 def client_finder(trusted: Sequence[str]) -> Callable[[Any], str]:
@@ -323,13 +336,22 @@ def client_finder(trusted: Sequence[str]) -> Callable[[Any], str]:
         address = direct(scope)
         if not is_trusted(address):
             return address
-        for name, value in scope["headers"]:
-            if name == b"x-forwarded-for":
-                # From the right: the last address that isn't one of our own proxies.
-                for part in reversed(value.decode("latin-1").split(",")):
-                    address = str(part.strip())
-                    if not is_trusted(address):
-                        return address
+        # Each proxy adds to the line, or a line of its own: together they are one list (RFC 9110,
+        # section 5.3). From the right: the last address that isn't one of our own proxies.
+        lines = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        for part in reversed(b",".join(lines).decode("latin-1").split(",")):
+            if part.strip():
+                address = bare_address(part.strip())
+                if not is_trusted(address):
+                    return address
         return address
 
     return forwarded if networks else direct
+
+
+def bare_address(text: str) -> str:
+    """The address of `192.0.2.1:80`, `[2001:db8::1]:80` or `"[2001:db8::1]"`; else the text."""
+    text = text.strip('"')
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text

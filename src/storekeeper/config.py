@@ -12,6 +12,9 @@ import msgspec
 
 PREFIX = "STOREKEEPER_"
 SECRET_FIELDS = frozenset({"secret_key", "old_secret_keys", "smtp_password"})
+SHORTEST_SECRET = 32
+# Keys that were good enough once may be shorter, but nothing that can be guessed signs a token.
+SHORTEST_OLD_SECRET = 16
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -57,6 +60,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     webhook_private_addresses: bool = False
     delivery_attempts: Positive = 12
     shutdown_seconds: Positive = 20
+
+    def __post_init__(self) -> None:
+        if 0 < len(self.secret_key) < SHORTEST_SECRET:
+            raise SettingsError(
+                f"secret_key has {len(self.secret_key)} characters and needs at least "
+                f"{SHORTEST_SECRET}, as whoever guesses it signs tokens; make one with "
+                "`openssl rand -base64 48`, or leave it out and one is made for you"
+            )
+        for place, key in enumerate(self.old_secret_keys, start=1):
+            if len(key) < SHORTEST_OLD_SECRET:
+                raise SettingsError(
+                    f"old_secret_keys: number {place} has {len(key)} characters and needs at "
+                    f"least {SHORTEST_OLD_SECRET}, as tokens signed with it are still taken"
+                )
 
     @property
     def data_dir(self) -> Path:

@@ -23,7 +23,7 @@ from storekeeper.http.orders import Orders
 from storekeeper.http.users import Users
 from storekeeper.identity.authenticator import StoreAuthenticator
 from storekeeper.identity.passwords import Passwords
-from storekeeper.identity.tokens import AccessTokens, ResetSecrets
+from storekeeper.identity.tokens import AccessTokens, RefreshSecrets, ResetSecrets
 from storekeeper.services.account_removal import AccountRemoval
 from storekeeper.services.accounts import Accounts
 from storekeeper.services.api_keys import ApiKeys
@@ -67,6 +67,7 @@ class Office:
             self.passwords,
             self.credentials,
             self.access_tokens,
+            RefreshSecrets(secrets),
             lifetime=timedelta(days=30),
         )
         self.accounts = Accounts(self.tools, self.passwords, self.credentials, self.throttle)

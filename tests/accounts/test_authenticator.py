@@ -111,3 +111,25 @@ async def test_a_token_of_one_session_is_no_use_with_the_account_of_another(offi
     with pytest.raises(Unauthenticated):
         await office.known(forged)
     assert await office.known(office.access_tokens.issue(eve.id, session, office.clock()))
+
+
+async def test_one_token_is_remembered_once_however_it_is_padded(office):
+    """Or a single log-in could fill the memory with its own header."""
+    await office.person()
+    bearer = await header(office)
+    for padding in range(5):
+        padded = bearer.replace(" ", " " * (padding + 1)) + " " * padding
+        await office.authenticator.principal_of(padded)
+        assert office.authenticator.remembered(padded)
+    assert list(office.authenticator._known) == [bearer.removeprefix("Bearer ")]
+    assert office.authenticator.remembered(bearer.replace("Bearer", "Basic")) is None
+
+
+async def test_a_header_that_is_far_too_long_is_refused_unread(office):
+    await office.person()
+    bearer = await header(office)
+    await office.authenticator.principal_of(bearer)
+    long = bearer + " " * 4_096
+    assert office.authenticator.remembered(long) is None
+    with pytest.raises(Unauthenticated):
+        await office.authenticator.principal_of(long)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from storekeeper.domain import events
-from storekeeper.domain.accounts import Account, ResetLink
+from storekeeper.domain.accounts import FREE_CLIENT_ATTEMPTS, Account, ResetLink
 from storekeeper.domain.errors import (
     LinkUsed,
     TooManyRequests,
@@ -207,3 +207,31 @@ async def test_a_deleted_accounts_link_leads_nowhere(office):
     with pytest.raises(LinkUsed):
         await office.credentials.reset_password(secret, OTHER)
     assert (await office.store.get(Account, ada.id)).password_hash == ""
+
+
+async def test_many_of_one_client_who_forgot_at_once_are_counted_one_by_one(office):
+    """Nobody is told that somebody else changed something: it is done, or too much."""
+    for number in range(60):
+        await office.person(f"p{number}", password=None)
+    outcomes = await asyncio.gather(
+        *(
+            office.credentials.forgot_password(f"p{number}@example.com", client_address=HOME)
+            for number in range(60)
+        ),
+        return_exceptions=True,
+    )
+    assert outcomes.count(None) == FREE_CLIENT_ATTEMPTS
+    assert all(isinstance(one, TooManyRequests) for one in outcomes if one is not None)
+
+
+async def test_wrong_passwords_of_one_client_for_many_accounts_are_counted_one_by_one(office):
+    outcomes = await asyncio.gather(
+        *(
+            office.sessions.log_in(f"p{number}@example.com", "not this", client_address=HOME)
+            for number in range(60)
+        ),
+        return_exceptions=True,
+    )
+    kinds = [type(one) for one in outcomes]
+    assert kinds.count(Unauthenticated) == FREE_CLIENT_ATTEMPTS
+    assert kinds.count(TooManyRequests) == 60 - FREE_CLIENT_ATTEMPTS

@@ -9,6 +9,8 @@ import pytest
 from storekeeper.domain import events
 from storekeeper.domain.accounts import Session
 from storekeeper.domain.errors import NotFound, Unauthenticated
+from storekeeper.identity.tokens import split
+from tests.accounts.office import SECRETS, office_at
 
 
 async def is_known(office, tokens) -> bool:
@@ -140,3 +142,44 @@ async def test_one_sees_and_ends_ones_own_sessions_and_nobody_elses(office):
     with pytest.raises(NotFound):
         await office.sessions.end(me, eve.session_id)
     assert await is_known(office, eve)
+
+
+async def test_a_made_up_secret_ends_nothing(office):
+    """A session's id stands in access tokens, also in old ones from some log."""
+    await office.person()
+    eve = await office.log_in()
+    first = await office.log_in()
+    _, foreign = split(eve.refresh_token)
+    _, own = split(first.refresh_token)
+    for secret in ("wrong", foreign, f"{own}x", own[:-1], "x.y.z", "é.\x00.\udcff"):
+        with pytest.raises(Unauthenticated):
+            await office.sessions.refresh(f"{first.session_id}.{secret}")
+    assert await office.told(events.SESSION_REUSED) == []
+    assert await is_known(office, first)
+    assert await office.sessions.refresh(first.refresh_token)
+
+
+@pytest.mark.parametrize("refreshes", [1, 2, 5])
+async def test_any_older_token_of_the_family_ends_it(office, refreshes):
+    await office.person()
+    first = newest = await office.log_in()
+    for _ in range(refreshes):
+        newest = await office.sessions.refresh(newest.refresh_token)
+    with pytest.raises(Unauthenticated, match="used before"):
+        await office.sessions.refresh(first.refresh_token)
+    assert not await is_known(office, newest)
+    assert len(await office.told(events.SESSION_REUSED)) == 1
+
+
+async def test_a_session_outlives_an_exchange_of_the_shops_secret(office, tmp_path):
+    await office.person()
+    first = await office.log_in()
+    secrets = (b"a new secret of the shop", *SECRETS)
+    async with office_at(
+        tmp_path / "shop.db", clock=office.clock, node=2, secrets=secrets
+    ) as after:
+        second = await after.sessions.refresh(first.refresh_token)
+        third = await after.sessions.refresh(second.refresh_token)
+        with pytest.raises(Unauthenticated, match="used before"):
+            await after.sessions.refresh(first.refresh_token)
+        assert not await is_known(after, third)

@@ -159,6 +159,8 @@ async def test_two_credentials_are_none(front: Front):
         ("placed_from=2030-01-01T00:00:00", "placed_from"),
         ("placed_from=2030-01-01", "placed_from"),
         ("placed_before=2030-02-30T00:00:00Z", "placed_before"),
+        ("placed_from=0001-01-01T00:00:00%2B14:00", "placed_from"),
+        ("placed_before=9999-12-31T23:59:59-14:00", "placed_before"),
         ("cursor=nonsense", "cursor"),
         ("cursor=" + "x" * 1_001, "cursor"),
         ("cursor=%00", "cursor"),

@@ -195,4 +195,7 @@ async def test_search_filters_and_pages_over_http(desk: Desk) -> None:
         assert (await guest.get("/products?q=%3F%21")).status_code == 422
         assert (await guest.get("/products?cursor=nonsense")).status_code == 422
         assert (await guest.get("/products?limit=1000")).status_code == 422
+        for bound in ("min_price", "max_price"):
+            answer = await guest.get("/products", params={bound: "99999999999999999999"})
+            assert (answer.status_code, answer.json()["field"]) == (422, bound)
         assert (await guest.get("/categories")).json() == {"items": ["Cups"], "next": None}

@@ -81,7 +81,7 @@ def test_config_shows_where_a_setting_came_from_flags_before_environment_before_
 
 def test_config_hides_secrets(terminal):
     ended = terminal.ok(
-        "config", STOREKEEPER_SECRET_KEY="hush-hush", STOREKEEPER_SMTP_PASSWORD="x1"
+        "config", STOREKEEPER_SECRET_KEY="hush-hush" * 4, STOREKEEPER_SMTP_PASSWORD="x1"
     )
     assert "hush-hush" not in ended.out
     assert re.search(r"smtp_password\s+\(hidden\)", ended.out)

@@ -151,3 +151,25 @@ def _refuses(host: str, port: int) -> bool:
     except ConnectionRefusedError:
         return True
     return False
+
+
+def test_a_worker_that_dies_before_it_listens_does_not_take_the_shop_down(terminal):
+    """With a name longer than a pipe holds, the supervisor is still writing when it dies."""
+    (terminal.folder / "shop.toml").write_text(f'shop_name = "{"x" * 200_000}"\n')
+    (terminal.folder / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "if os.path.exists('broken') and 'storekeeper.cli.worker' in sys.orig_argv:\n"
+        "    os._exit(7)\n"
+    )
+    terminal.environment["PYTHONPATH"] = str(terminal.folder)
+    broken = terminal.folder / "broken"
+    with terminal.serving("--workers", "2", "--config", "shop.toml") as served:
+        before = _children(served.process.pid)
+        broken.touch()
+        os.kill(before[0], signal.SIGKILL)
+        eventually(lambda: terminal.errors().count("worker died") >= 3)
+        assert all(_is_up(served) for _ in range(20))
+        broken.unlink()
+        eventually(lambda: len(_children(served.process.pid)) == 2)
+        assert served.stop() == 0
+    assert "Traceback" not in terminal.errors()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from storekeeper.domain.accounts import GUEST
+from storekeeper.domain.accounts import GUEST, Principal
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.changes import ChangeSet, Claim, Put, Release
 from storekeeper.domain.errors import (
@@ -432,3 +432,51 @@ async def test_creating_a_product_twice_at_once_makes_one(shop: Shop) -> None:
         return_exceptions=True,
     )
     assert [answer is None for answer in answers].count(True) == 1
+
+
+async def test_a_refusal_counts_the_units_of_every_location(shop: Shop) -> None:
+    mug = await shop.sell("MUG", stock=3)
+    await shop.store.commit(
+        ChangeSet(puts=(Put(a_location("main")), Put(a_location("attic", 1))))
+        + moving(mug, 2, location="attic")
+    )
+    with pytest.raises(InsufficientStock) as caught:
+        await shop.checkout.place(a_call(), a_request(("MUG", 10)))
+    assert [line["available"] for line in caught.value.members["lines"]] == [5]
+
+
+async def test_a_key_that_changed_nothing_is_spent_all_the_same(shop: Shop) -> None:
+    """Else a retry of the confirmation could be taken for a cancellation, or the reverse."""
+    await shop.sell("MUG", stock=2)
+    order = (await shop.checkout.place(a_call(), a_request(("MUG", 1), confirm=True))).order
+    await shop.checkout.confirm(a_call("key", "confirm"), order.id)
+    with pytest.raises(KeyReused):
+        await shop.checkout.cancel(a_call("key", "cancel"), order.id)
+    assert (await shop.checkout.confirm(a_call("key", "confirm"), order.id)) == order
+
+
+async def test_a_key_does_only_what_it_was_made_for(shop: Shop) -> None:
+    """A leaked key for reading the catalogue must not place orders in its owner's name."""
+    await shop.sell("MUG", stock=5)
+    own = (await shop.checkout.place(a_call(), a_request(("MUG", 1)))).order
+    reads = Call(principal=a_customer(scopes=frozenset({"products:read"}), api_key_id="reads"))
+    for refused in (
+        shop.checkout.place(reads, a_request(("MUG", 1))),
+        shop.checkout.confirm(reads, own.id),
+        shop.checkout.cancel(reads, own.id),
+    ):
+        with pytest.raises(Forbidden) as caught:
+            await refused
+        assert caught.value.members["scope"] == "orders:write"
+    writes = Call(
+        principal=Principal(
+            account_id=AccountId("sam"),
+            role="staff",
+            scopes=frozenset({"orders:write"}),
+            api_key_id="writes",
+        )
+    )
+    await shop.store.commit(ChangeSet(puts=(Put(a_location("main")),)))
+    request = a_request(("MUG", 1), confirm=True)
+    order = (await shop.checkout.place(writes, request)).order
+    assert (await shop.checkout.ship(writes, order.id, lines=None)).state == "shipped"

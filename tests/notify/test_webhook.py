@@ -211,6 +211,26 @@ async def test_a_name_that_does_not_exist_is_a_failure_that_may_pass(sender: Sen
     assert (outcome.delivered, outcome.is_final) == (False, False)
 
 
+@pytest.mark.parametrize("host", ["a..example", f"{'a' * 64}.example"])
+async def test_a_name_that_nobody_can_have_is_a_failure_and_no_fault(host: str) -> None:
+    """An endpoint that was kept before such names were refused doesn't stop the relay."""
+    for private_allowed in (True, False):
+        sender = Sender(clock=now, private_allowed=private_allowed)
+        outcome = await sender.send(an_endpoint(f"https://{host}/"), an_event())
+        await sender.close()
+        assert (outcome.delivered, outcome.is_final) == (False, True)
+
+
+async def test_a_name_that_can_not_be_looked_up_is_a_failure_and_no_fault() -> None:
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        raise UnicodeError("label too long")
+
+    sender = Sender(clock=now, resolve=resolve)
+    outcome = await sender.send(an_endpoint("https://hooks.example/"), an_event())
+    await sender.close()
+    assert "can't be found" in outcome.error
+
+
 @pytest.mark.parametrize(
     ("host", "delivered"), [("hooks.example.test", True), ("other.example.test", False)]
 )

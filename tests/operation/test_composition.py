@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from storekeeper.app import client_finder, signing_secrets
-from storekeeper.config import Settings
+from storekeeper.app import client_finder, rate_per_process, signing_secrets
+from storekeeper.config import Settings, SettingsError
 
 
 def test_processes_that_start_together_sign_with_one_key(tmp_path: Path) -> None:
@@ -29,9 +29,9 @@ def test_only_the_owner_can_read_the_key(tmp_path: Path) -> None:
 
 def test_a_configured_key_comes_first_and_old_ones_are_still_taken(tmp_path: Path) -> None:
     settings = Settings(
-        database=str(tmp_path / "shop.db"), secret_key="new", old_secret_keys=("old",)
+        database=str(tmp_path / "shop.db"), secret_key="new!" * 8, old_secret_keys=("old!" * 4,)
     )
-    assert signing_secrets(settings) == (b"new", b"old")
+    assert signing_secrets(settings) == (b"new!" * 8, b"old!" * 4)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -43,6 +43,12 @@ def test_a_configured_key_comes_first_and_old_ones_are_still_taken(tmp_path: Pat
         (("10.0.0.0/8",), "10.0.0.5", "198.51.100.1", "198.51.100.1"),
         (("10.0.0.0/8",), "10.0.0.5", "6.6.6.6, 198.51.100.1, 10.0.0.7", "198.51.100.1"),
         (("10.0.0.0/8",), "10.0.0.5", "rubbish", "rubbish"),
+        (("10.0.0.0/8",), "10.0.0.5", "6.6.6.6, 198.51.100.1:4711, 10.0.0.7:80", "198.51.100.1"),
+        (("10.0.0.0/8",), "10.0.0.5", "[2001:db8::1]:4711", "2001:db8::1"),
+        (("10.0.0.0/8",), "10.0.0.5", '"[2001:db8::1]"', "2001:db8::1"),
+        (("10.0.0.0/8",), "10.0.0.5", "2001:db8::1", "2001:db8::1"),
+        (("10.0.0.0/8",), "10.0.0.5", "198.51.100.1, ", "198.51.100.1"),
+        (("10.0.0.0/8",), "10.0.0.5", "", "10.0.0.5"),
     ],
 )
 def test_a_client_can_not_choose_its_own_address(
@@ -50,3 +56,25 @@ def test_a_client_can_not_choose_its_own_address(
 ) -> None:
     scope = {"client": (peer, 1), "headers": [(b"x-forwarded-for", forwarded.encode())]}
     assert client_finder(trusted)(scope) == client
+
+
+def test_a_proxy_that_adds_a_line_of_its_own_is_believed_over_the_clients() -> None:
+    lines = (b"6.6.6.6", b"7.7.7.7, 198.51.100.1", b"10.0.0.7")
+    scope = {
+        "client": ("10.0.0.5", 1),
+        "headers": [(b"host", b"shop"), *((b"x-forwarded-for", line) for line in lines)],
+    }
+    assert client_finder(("10.0.0.0/8",))(scope) == "198.51.100.1"
+
+
+def test_a_key_file_that_was_cut_short_signs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "secret.key").write_text("")
+    with pytest.raises(SettingsError, match=r"secret\.key"):
+        signing_secrets(Settings(database=str(tmp_path / "shop.db")))
+
+
+@pytest.mark.parametrize(
+    ("rate", "workers", "each"), [(1_200, 1, 1_200), (1_200, 5, 240), (3, 4, 1), (0, 4, 0)]
+)
+def test_workers_share_the_rate_that_is_set(rate: int, workers: int, each: int) -> None:
+    assert rate_per_process(Settings(requests_per_minute=rate, workers=workers)) == each

@@ -36,6 +36,8 @@ def test_the_environment_names_the_file(tmp_path: Path) -> None:
         ({"STOREKEEPER_WORKERS": "0"}, ["workers"]),
         ({"STOREKEEPER_COLOUR": "red"}, ["STOREKEEPER_COLOUR", "no such setting"]),
         ({"STOREKEEPER_CURRENCY": "pounds"}, ["currency"]),
+        ({"STOREKEEPER_SECRET_KEY": "x" * 31}, ["secret_key", "31", "at least 32"]),
+        ({"STOREKEEPER_OLD_SECRET_KEYS": f"{'x' * 16},short"}, ["old_secret_keys", "number 2"]),
         ({"STOREKEEPER_CONFIG": "/nowhere/shop.toml"}, ["/nowhere/shop.toml", "can't be read"]),
     ],
 )
@@ -55,8 +57,12 @@ def test_a_file_that_is_not_toml_is_named(tmp_path: Path) -> None:
 
 
 def test_secrets_are_hidden_when_settings_are_shown_and_when_they_are_wrong() -> None:
-    settings = Settings(secret_key="s3cret-key", smtp_password="s3cret-mail")
+    settings = Settings(secret_key="s3cret-key" * 4, smtp_password="s3cret-mail")
     assert "s3cret" not in str(shown(settings))
+    for short in ({"secret_key": "s3cret"}, {"old_secret_keys": ["s3cret"]}):
+        with pytest.raises(SettingsError) as stopped:
+            load(short, {})
+        assert "s3cret" not in str(stopped.value)
     with pytest.raises(SettingsError) as stopped:
         load({"smtp_password": ["s3cret"]}, {})
     assert "s3cret" not in str(stopped.value).split(":")[0]
@@ -65,3 +71,8 @@ def test_secrets_are_hidden_when_settings_are_shown_and_when_they_are_wrong() ->
 def test_lists_are_given_with_commas() -> None:
     environ = {"STOREKEEPER_TRUSTED_PROXIES": "10.0.0.0/8, 127.0.0.1"}
     assert load({}, environ).trusted_proxies == ("10.0.0.0/8", "127.0.0.1")
+
+
+def test_secrets_that_are_long_enough_are_taken() -> None:
+    settings = load({"secret_key": "x" * 32, "old_secret_keys": ["y" * 16]}, {})
+    assert (len(settings.secret_key), len(settings.old_secret_keys)) == (32, 1)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from storekeeper.domain.errors import Forbidden, InsufficientStock, Invalid, NotFound
 from storekeeper.domain.stock import MAIN
-from storekeeper.domain.types import LocationId
-from storekeeper.services.base import Call
+from storekeeper.domain.types import LocationId, OrderId
+from storekeeper.services.base import BY_SYSTEM, Call
+from storekeeper.services.catalog import ProductPatch
 from storekeeper.services.inventory import (
     AdjustRequest,
     CountRequest,
@@ -242,3 +243,27 @@ async def test_low_stock_is_told_once_per_crossing_and_armed_again_on_the_way_up
     assert not (await desk.inventory.low(limit=10)).items
     await desk.inventory.adjust(BY_ADMIN, AdjustRequest(sku="MUG", quantity=-20, reason="lost"))
     assert await alerts() == 2
+
+
+async def test_units_of_a_product_that_keeps_no_stock_any_more_can_be_taken_away(
+    desk: Desk,
+) -> None:
+    """An order cancelled after track_stock was switched off leaves some behind."""
+    product = await desk.create("MUG", stock=2)
+    order_id = OrderId(await desk.order("MUG", 2))
+    await desk.checkout.confirm(BY_SYSTEM, order_id)
+    await desk.catalog.patch(BY_ADMIN, product.id, ProductPatch(track_stock=False))
+    await desk.checkout.cancel(BY_SYSTEM, order_id)
+    for refused in (
+        desk.inventory.receive(BY_ADMIN, ReceiveRequest(sku="MUG", quantity=1)),
+        desk.inventory.count(BY_ADMIN, CountRequest(sku="MUG", on_hand=3)),
+    ):
+        with pytest.raises(Invalid, match="track_stock"):
+            await refused
+    taken = AdjustRequest(sku="MUG", quantity=-1, reason="lost")
+    assert (await desk.inventory.adjust(BY_ADMIN, taken)).total.on_hand == 1
+    nothing = CountRequest(sku="MUG", on_hand=0)
+    assert (await desk.inventory.count(BY_ADMIN, nothing)).total.on_hand == 0
+    with pytest.raises(Invalid, match="track_stock"):
+        await desk.inventory.adjust(BY_ADMIN, taken)
+    assert await desk.store.verify() == []

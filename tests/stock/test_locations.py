@@ -103,15 +103,62 @@ async def test_a_change_of_nothing_makes_no_new_version(desk: Desk) -> None:
     assert place.version == 1
 
 
-async def test_stock_at_a_closed_location_can_be_written_off(desk: Desk) -> None:
-    """Units come back to a closed place when an order from there is cancelled."""
-    await open_place(desk, "shop-2")
-    await desk.create("MUG", stock=1)
-    order_id = await desk.order("MUG", 1)
-    await desk.checkout.confirm(BY_SYSTEM, OrderId(order_id))
+async def confirmed_at_main_then_closed(desk: Desk, quantity: int = 2) -> OrderId:
+    """A confirmed, unshipped order from a location that closes after it."""
+    await open_place(desk, "shop-2", priority=1)
+    await desk.create("MUG", stock=quantity)
+    order_id = OrderId(await desk.order("MUG", quantity))
+    await desk.checkout.confirm(BY_SYSTEM, order_id)
     await desk.locations.change(BY_ADMIN, "main", CLOSE)
-    await desk.checkout.cancel(BY_SYSTEM, OrderId(order_id))
-    stock = await desk.inventory.adjust(
-        BY_ADMIN, AdjustRequest(sku="MUG", quantity=-1, reason="lost")
-    )
-    assert stock.total.on_hand == 0
+    return order_id
+
+
+async def on_hand(desk: Desk) -> dict[str, int]:
+    product = (await desk.store.products_by_sku(["mug"]))["mug"]
+    levels = await desk.store.levels([product.id])
+    return {level.location_id: level.on_hand for level in levels if level.on_hand}
+
+
+async def test_a_location_with_reserved_units_stays_open(desk: Desk) -> None:
+    await open_place(desk, "shop-2")
+    await desk.create("MUG", allow_backorder=True)
+    await desk.order("MUG", 1)
+    with pytest.raises(InUse):
+        await desk.locations.change(BY_ADMIN, "main", CLOSE)
+
+
+async def test_units_of_a_cancelled_order_can_be_sold_although_their_location_closed(
+    desk: Desk,
+) -> None:
+    order_id = await confirmed_at_main_then_closed(desk)
+    await desk.checkout.cancel(BY_SYSTEM, order_id)
+    assert await on_hand(desk) == {"shop-2": 2}
+    await desk.order("MUG", 2)
+    assert await desk.store.verify() == []
+
+
+async def test_shipping_what_a_closed_location_promised_strands_nothing(desk: Desk) -> None:
+    order_id = await confirmed_at_main_then_closed(desk)
+    await desk.checkout.ship(BY_SYSTEM, order_id, lines=None, location_id=SHOP)
+    assert await on_hand(desk) == {}
+    with pytest.raises(Invalid, match="takes no stock"):
+        await desk.checkout.take_back(BY_SYSTEM, order_id, lines=None)
+    await desk.checkout.take_back(BY_SYSTEM, order_id, lines=None, location_id=SHOP)
+    assert await on_hand(desk) == {"shop-2": 2}
+    assert await desk.store.verify() == []
+
+
+async def test_cancelling_while_the_location_closes_strands_nothing(desk: Desk) -> None:
+    await open_place(desk, "shop-2", priority=1)
+    for number in range(10):
+        await desk.create(f"P{number}", stock=1)
+        order_id = OrderId(await desk.order(f"P{number}", 1))
+        await desk.checkout.confirm(BY_SYSTEM, order_id)
+        await asyncio.gather(
+            desk.checkout.cancel(BY_SYSTEM, order_id),
+            desk.locations.change(BY_ADMIN, "main", CLOSE),
+            return_exceptions=True,
+        )
+        await desk.order(f"P{number}", 1)
+        await desk.locations.change(BY_ADMIN, "main", LocationPatch(active=True))
+    assert await desk.store.verify() == []

@@ -139,3 +139,15 @@ async def test_the_api_describes_itself(desk: Desk, admin: httpx.AsyncClient) ->
         for operation in methods.values():
             assert operation["summary"], path
             assert operation["description"], path
+
+
+@pytest.mark.parametrize(
+    ("name", "at"),
+    [("at_from", "0001-01-01T00:00:00+14:00"), ("at_before", "9999-12-31T23:59:59-14:00")],
+)
+async def test_a_time_beyond_the_calendar_is_refused_with_its_name(
+    desk: Desk, name: str, at: str
+) -> None:
+    async with desk.client("staff") as staff:
+        refused = await staff.get("/stock/movements", params={name: at})
+    assert (refused.status_code, refused.json()["field"]) == (422, name)

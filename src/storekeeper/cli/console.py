@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import sys
 from collections.abc import Coroutine
 from typing import Any, NoReturn, TypeVar
@@ -43,9 +44,30 @@ class Console:
             _write(sys.stdout, msgspec.json.format(msgspec.json.encode(value)).decode())
 
 
-def _write(stream: Any, text: str) -> None:
-    stream.write(f"{text}\n")
+def write_all(stream: Any, text: str) -> None:
+    """Writes all of the text, now.
+
+    An unbuffered stream (PYTHONUNBUFFERED, as in many containers) takes what fits into the pipe and
+    says how much that was; Python's text layer drops the rest.
+    """
+    raw = getattr(stream, "buffer", None)
+    if raw is None:
+        stream.write(text)
+        stream.flush()
+        return
     stream.flush()
+    left = memoryview(text.encode(stream.encoding, stream.errors))
+    while left:
+        # None: a pipe that doesn't block and is full.
+        if (taken := raw.write(left)) is None:
+            select.select([], [raw], [])
+        else:
+            left = left[taken:]
+    raw.flush()
+
+
+def _write(stream: Any, text: str) -> None:
+    write_all(stream, f"{text}\n")
 
 
 def explain_and_exit(error: Exception) -> NoReturn:
@@ -53,7 +75,7 @@ def explain_and_exit(error: Exception) -> NoReturn:
     if isinstance(error, ExceptionGroup):
         explain_and_exit(error.exceptions[0])
     code, kind, text = _explained(error)
-    sys.stderr.write(f"storekeeper: {text}\n")
+    _write(sys.stderr, f"storekeeper: {text}")
     if "--json" in sys.argv and not isinstance(error, Failed):
         members = error.members if isinstance(error, ShopError) else {}
         problem = {"error": {"code": kind, "detail": text, **members}}

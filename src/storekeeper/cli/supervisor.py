@@ -6,6 +6,7 @@ demo) is done before it starts anything.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import signal
@@ -97,8 +98,7 @@ class Supervisor:
                 log.error("worker killed; it didn't end in time", pid=process.pid)
                 process.kill()
                 process.wait()
-            if process.stdin is not None:
-                process.stdin.close()
+            _let_go(process)
 
     def _start(self, slot: _Slot) -> None:
         command = [sys.executable, "-m", "storekeeper.cli.worker"]
@@ -111,9 +111,13 @@ class Supervisor:
         )
         if process.stdin is None:
             raise RuntimeError("a worker without stdin")
-        process.stdin.write(msgspec.json.encode(self._settings) + b"\n")
-        process.stdin.flush()
         slot.process, slot.started_at, slot.due_at = process, time.monotonic(), None
+        try:
+            process.stdin.write(msgspec.json.encode(self._settings) + b"\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            # It is at its end already, and is replaced as any other that dies.
+            process.kill()
 
     def _replace_dead(self, *, were_open: bool) -> None:
         now = time.monotonic()
@@ -124,18 +128,15 @@ class Supervisor:
                     raise StoreUnavailable(
                         f"a worker ended at the start with code {code}; its message is above"
                     )
-                if process.stdin is not None:
-                    process.stdin.close()
-                lived = now - slot.started_at
-                slot.delay = (
-                    FIRST_DELAY_S
-                    if lived >= SOUND_AFTER_S
-                    else min(slot.delay * 2, LONGEST_DELAY_S)
-                )
-                slot.process, slot.due_at = None, now + slot.delay
+                _let_go(process)
+                slot.try_later(now)
                 log.error("worker died", pid=process.pid, code=code, restart_in_s=slot.delay)
             if slot.due_at is not None and now >= slot.due_at:
-                self._start(slot)
+                try:
+                    self._start(slot)
+                except OSError as error:
+                    slot.try_later(now)
+                    log.error("worker can't start", reason=str(error), restart_in_s=slot.delay)
 
     def _patience(self) -> float:
         due = [slot.due_at for slot in self._slots if slot.due_at is not None]
@@ -162,3 +163,16 @@ class _Slot:
         self.started_at = 0.0
         self.due_at: float | None = None
         self.delay = FIRST_DELAY_S / 2
+
+    def try_later(self, now: float) -> None:
+        """Empties the place; the next one is due the later, the shorter the last ones lived."""
+        is_sound = self.process is not None and now - self.started_at >= SOUND_AFTER_S
+        self.delay = FIRST_DELAY_S if is_sound else min(self.delay * 2, LONGEST_DELAY_S)
+        self.process, self.due_at = None, now + self.delay
+
+
+def _let_go(process: subprocess.Popen[bytes]) -> None:
+    """Closes our end of its stdin; what it didn't read before its end doesn't matter."""
+    if process.stdin is not None:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()

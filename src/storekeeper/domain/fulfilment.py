@@ -62,7 +62,10 @@ def ship(
             sent[line.product_id] = sent.get(line.product_id, 0) + count
             allocations, taken = _ship_from(line, count, location_id)
             for origin, moved_units in taken.items():
-                key = (line.product_id, origin)
+                place = step.restock_to(origin)
+                if place == location_id:
+                    continue  # what came back from a closed location has come back here
+                key = (line.product_id, place)
                 elsewhere[key] = elsewhere.get(key, 0) + moved_units
         new_lines.append(
             replace_line(line, fulfilled=line.fulfilled + count, allocations=allocations)
@@ -127,6 +130,8 @@ def take_back(
     units that came in and went out. Raises `TooMany` for more units than were shipped.
     """
     require_state(order, "returned", *RETURNABLE)
+    if restock and step.restock_to(location_id) != location_id:
+        raise Invalid(f"{location_id} takes no stock any more", field="location_id")
     units = _units(order, lines, lambda line: line.returnable, "out to be returned")
     record = Return(
         id=step.new_id(),

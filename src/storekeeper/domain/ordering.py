@@ -28,12 +28,20 @@ NewId = Callable[[], str]
 Allocations = Mapping[int, tuple[Allocation, ...]]
 
 
+def _same_place(location_id: LocationId) -> LocationId:
+    return location_id
+
+
 class Step(Struct, frozen=True, kw_only=True):
-    """What a transition needs from outside: the time, who does it, and fresh ids."""
+    """What a transition needs from outside: the time, who does it, and fresh ids.
+
+    `restock_to` says where units that come back to a location go: a closed one takes none.
+    """
 
     now: datetime
     by: str
     new_id: NewId
+    restock_to: Callable[[LocationId], LocationId] = _same_place
 
 
 class WantedLine(Struct, frozen=True, kw_only=True):
@@ -262,7 +270,7 @@ def event(order: Order, kind: str, step: Step, **more: object) -> Event:
 
 
 def _restock(order: Order, step: Step) -> Iterator[Movement]:
-    """Puts unshipped units of a confirmed order back where they were taken from.
+    """Puts unshipped units of a confirmed order back where they were taken from, if it is open.
 
     Shipped units are counted off a line's allocations in their order.
     """
@@ -275,7 +283,7 @@ def _restock(order: Order, step: Step) -> Iterator[Movement]:
             used = min(gone, allocation.quantity)
             gone -= used
             if allocation.quantity > used:
-                key = (line.product_id, allocation.location_id)
+                key = (line.product_id, step.restock_to(allocation.location_id))
                 back[key] = back.get(key, 0) + allocation.quantity - used
     for (product_id, location_id), quantity in back.items():
         yield Movement(

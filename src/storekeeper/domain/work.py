@@ -73,7 +73,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """Long work and its progress.
 
     `done` and `total` are bytes to read; the figures are those of its `phase`. `errors` are the
-    first of all bad rows.
+    first of all bad rows. Up to `applied_line` the file is applied for good, and the figures are
+    those of that part, so that a job that was interrupted goes on after it.
     """
 
     id: str
@@ -95,6 +96,7 @@ class Job(Struct, frozen=True, kw_only=True):
     errors: tuple[RowError, ...] = ()
     phase: str = ""
     message: str = ""
+    applied_line: int = 0
 
 
 class Lease(Struct, frozen=True, kw_only=True):

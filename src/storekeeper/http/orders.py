@@ -474,6 +474,12 @@ def changing(
 
 
 def as_utc(at: datetime | None, field: str) -> datetime | None:
-    if at is not None and at.tzinfo is None:
+    """Raises `Invalid` for a time without a zone, or that isn't in the years 1 to 9999 in UTC."""
+    if at is None:
+        return None
+    if at.tzinfo is None:
         raise errors.Invalid("a time needs its zone, such as 2026-01-31T12:00:00Z", field=field)
-    return at.astimezone(UTC) if at is not None else None
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise errors.Invalid("a time is in the years 1 to 9999, in UTC", field=field) from None

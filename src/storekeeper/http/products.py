@@ -15,7 +15,7 @@ from storekeeper.domain import errors
 from storekeeper.domain.accounts import Principal
 from storekeeper.domain.catalog import ProductStatus
 from storekeeper.domain.money import Money
-from storekeeper.domain.types import Struct
+from storekeeper.domain.types import MAX_AMOUNT, Struct
 from storekeeper.http.answers import Answer
 from storekeeper.http.openapi import BEARER, NO_LOGIN_NEEDED, needs_login, problems_of
 from storekeeper.http.orders import IfMatch, Key
@@ -41,7 +41,9 @@ Category = Annotated[
 TagName = Annotated[
     str | None, QueryParameter(max_length=200, description="Only products with this tag.")
 ]
-Price = Annotated[int | None, QueryParameter(ge=0, description="In minor units, inclusive.")]
+Price = Annotated[
+    int | None, QueryParameter(ge=0, le=MAX_AMOUNT, description="In minor units, inclusive.")
+]
 ETAG = ResponseHeader(
     name="ETag",
     description="The version, for If-Match, and the stock shown with it.",

@@ -13,6 +13,8 @@ from storekeeper.identity.tokens import API_KEY_PREFIX, AccessTokens, is_hash_of
 from storekeeper.store.port import Store
 
 TOPIC: Final = "accounts"
+# Longer than any token of this shop; no caller makes us keep, or look into, more than that.
+LONGEST_HEADER: Final = 4_096
 
 
 class _Known(NamedTuple):
@@ -51,7 +53,8 @@ class StoreAuthenticator:
 
     def remembered(self, authorization: str) -> Principal | None:
         """The principal of a header seen before, if nothing has changed since. No I/O."""
-        known = self._known.get(authorization)
+        token = _token_of(authorization)
+        known = self._known.get(token)
         if known is None:
             return None
         if (
@@ -59,22 +62,21 @@ class StoreAuthenticator:
             and self._stamp(TOPIC, known.proof_id) == known.proof_stamp
             and (known.expires_at is None or self._clock() < known.expires_at)
         ):
-            self._known.move_to_end(authorization)
+            self._known.move_to_end(token)
             return known.principal
-        del self._known[authorization]
+        del self._known[token]
         return None
 
     async def principal_of(self, authorization: str) -> Principal:
         """Raises `Unauthenticated` for a header that isn't good, or not any more."""
-        scheme, _, token = authorization.strip().partition(" ")
-        token = token.strip()
-        if scheme.casefold() != "bearer" or not token:
+        token = _token_of(authorization)
+        if not token:
             raise Unauthenticated("send an access token or an API key as `Authorization: Bearer …`")
         if token.startswith(API_KEY_PREFIX):
             known = await self._by_api_key(token.removeprefix(API_KEY_PREFIX))
         else:
             known = await self._by_access_token(token)
-        self._known[authorization] = known
+        self._known[token] = known
         while len(self._known) > self._size:
             self._known.popitem(last=False)
         return known.principal
@@ -129,3 +131,11 @@ class StoreAuthenticator:
             api_key_id=key.id,
         )
         return _Known(principal, key.expires_at, account.id, account_stamp, key.id, key_stamp)
+
+
+def _token_of(authorization: str) -> str:
+    """The token of a Bearer header; '' for any other header, or one that is too long."""
+    if len(authorization) > LONGEST_HEADER:
+        return ""
+    scheme, _, token = authorization.strip().partition(" ")
+    return token.strip() if scheme.casefold() == "bearer" else ""

@@ -135,6 +135,35 @@ class ResetSecrets:
         return hmac.new(key.value, nonce.encode(), hashlib.sha256).hexdigest()
 
 
+class RefreshSecrets:
+    """The secrets of refresh tokens: random, and signed with the session that they are for.
+
+    The signature tells a token that this shop once gave out from a text that somebody made up,
+    without keeping any of the old ones. Which of them is good now, only the kept hash says.
+    """
+
+    def __init__(self, secrets: Sequence[bytes]) -> None:
+        self._keys = Keys(secrets, "refresh-token")
+
+    def new(self, session_id: str) -> str:
+        key = self._keys.newest
+        nonce = f"{key.id}.{new_secret()}"
+        return f"{nonce}.{_signature(key, session_id, nonce)}"
+
+    def is_ours(self, session_id: str, secret: str) -> bool:
+        """Whether `new` made the secret for this session, at any time."""
+        nonce, _, signature = secret.rpartition(".")
+        key = self._keys.get(nonce.partition(".")[0])
+        return key is not None and hmac.compare_digest(
+            _signature(key, session_id, nonce).encode(), signature.encode("utf-8", "replace")
+        )
+
+
+def _signature(key: Key, session_id: str, nonce: str) -> str:
+    text = f"{session_id}\n{nonce}".encode("utf-8", "replace")
+    return hmac.new(key.value, text, hashlib.sha256).hexdigest()
+
+
 def new_secret() -> str:
     return randomness.token_urlsafe(SECRET_BYTES)
 

@@ -80,13 +80,23 @@ def check_url(url: str, *, private_allowed: bool, field: str = "url") -> None:
         raise Invalid("a fragment (#…) is never sent; leave it out", field=field)
     if parts.scheme != "https" and not (private_allowed and parts.scheme == "http"):
         raise Invalid("webhooks go to https:// only", field=field)
-    if private_allowed:
-        return
     try:
         address = ip_address(host)
     except ValueError:
+        if not _can_be_asked_for(host):
+            raise Invalid(
+                "a host's name has parts of 1 to 63 characters, and at most 253 in all", field=field
+            ) from None
+        if private_allowed:
+            return
         if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
             raise Invalid(f"{host} is a name of a private network", field=field) from None
         return
-    if not is_public(address):
+    if not private_allowed and not is_public(address):
         raise Invalid(f"{host} is not an address of the public internet", field=field)
+
+
+def _can_be_asked_for(host: str) -> bool:
+    """Whether the name has the lengths that the name service allows (RFC 1035, section 2.3.4)."""
+    name = host.removesuffix(".")
+    return len(name) <= 253 and all(0 < len(label) <= 63 for label in name.split("."))

@@ -108,7 +108,8 @@ class Sender:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
             addresses = await self._resolve(host, port)
-        except OSError:
+        except (OSError, UnicodeError):
+            # UnicodeError: a name that can't be asked for, such as one with an empty label.
             return failed(f"{host} can't be found")
         if not addresses:
             return failed(f"{host} can't be found")

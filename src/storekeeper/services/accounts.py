@@ -77,17 +77,18 @@ class Accounts:
             return replayed
         email, name = clean_email(email), _clean_name(name)
         where = by_client("register", client_address)
-        await self._throttle.check(where)
-        password_hash = await self._passwords.hash_new(password, about=(email, name))
-        account, change = self._new(call.principal, email, name, "customer", password_hash)
-        try:
-            owner = await commit_once(self._store, call, account.id, change)
-        except Taken:
-            # The address may be held by an earlier try of this very call.
-            if replayed := await self._made_before(call):
-                return replayed
-            await self._throttle.failed(where)
-            raise _address_taken() from None
+        async with self._throttle.turn(where):
+            await self._throttle.check(where)
+            password_hash = await self._passwords.hash_new(password, about=(email, name))
+            account, change = self._new(call.principal, email, name, "customer", password_hash)
+            try:
+                owner = await commit_once(self._store, call, account.id, change)
+            except Taken:
+                # The address may be held by an earlier try of this very call.
+                if replayed := await self._made_before(call):
+                    return replayed
+                await self._throttle.failed(where)
+                raise _address_taken() from None
         if owner != account.id:
             return Registered(account=await self._of(owner), is_replay=True)
         return Registered(account=account)
@@ -199,7 +200,8 @@ class Accounts:
                 lambda: self._edit(call.principal, account, new_name, new_email, if_match)
             )
         except Taken:
-            await self._throttle.failed(where)
+            async with self._throttle.turn(where):
+                await self._throttle.failed(where)
             raise _address_taken() from None
 
     async def set_role(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from storekeeper.domain.catalog import Product
+from storekeeper.domain.changes import Check
 from storekeeper.domain.errors import Invalid, ProductUnavailable
 from storekeeper.domain.stock import MAIN, Location
 from storekeeper.domain.types import LocationId, fold_sku
@@ -41,6 +42,7 @@ class CatalogCache:
         self._for_sale: dict[tuple[str | None, str | None], Product] = {}
         self._generation = -1
         self._locations: tuple[LocationId, ...] | None = None
+        self._versions: dict[LocationId, int] = {}
         self._locations_stamp = -1
 
     async def products(self, lines: Sequence[Wanted]) -> list[Product]:
@@ -97,8 +99,22 @@ class CatalogCache:
                 (place for place in page.items if place.active), key=lambda p: (p.priority, p.id)
             )
             self._locations = tuple(place.id for place in active) or (MAIN,)
+            self._versions = {place.id: place.version for place in active}
             self._locations_stamp = stamp
         return self._locations
+
+    async def checks_of(self, places: Iterable[LocationId]) -> tuple[Check, ...]:
+        """Guards that these locations are still as `locations` tells of them."""
+        await self.locations()
+        return tuple(
+            Check("Location", place, self._versions[place])
+            for place in sorted(set(places))
+            if place in self._versions
+        )
+
+    def forget_locations(self) -> None:
+        """Lets go of the locations, of which one turned out to be stale."""
+        self._locations = None
 
     def _cached(self, key: str) -> Product | None:
         held = self._by_id.get(self._ids.get(key, key))
@@ -113,14 +129,21 @@ class CatalogCache:
 
     async def _read(self, keys: set[str]) -> dict[str, Product]:
         """The products of these keys as they are now, of those that there are."""
+        generation = self._store.stamp("catalog", ANY_PRODUCT)
         ids = {key: key for key in keys if not key.startswith(_SKU)}
         skus = [key.removeprefix(_SKU) for key in keys if key.startswith(_SKU)]
+        products: dict[str, Product] = {}
         if skus:
             for sku, product in (await self._store.products_by_sku(skus)).items():
                 ids[_SKU + sku] = product.id
-        # The stamps are taken before the reading: a change in between is then seen as one.
+                products[product.id] = product
+        # The stamps are taken before the reading: a change in between is then seen as one. What
+        # was read for its SKU is good as it is where no product at all has changed meanwhile.
         stamps = {id: self._store.stamp("catalog", id) for id in ids.values()}
-        products = await self._store.get_many(Product, list(stamps))
+        if self._store.stamp("catalog", ANY_PRODUCT) != generation:
+            products = {}
+        if missing := [id for id in stamps if id not in products]:
+            products |= await self._store.get_many(Product, missing)
         found: dict[str, Product] = {}
         for key, id in ids.items():
             if id in products and key in (id, _sku_key(products[id].sku)):

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import os
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated
 
@@ -113,6 +113,7 @@ class Checkout:
 
         Raises `InsufficientStock`, `ProductUnavailable`, `TotalChanged`, `KeyReused`, `Invalid`.
         """
+        _require_of_key(call)
         self._check_rights(call.principal, request)
         order_id = self._order_id(call, request)
         try:
@@ -139,8 +140,9 @@ class Checkout:
             except Taken:
                 continue  # another order has this number; the next try draws a new one
             except Short as short:
-                if await self._is_really_short(products, request):
-                    raise self._shortage(short, products, request) from None
+                available = await self._really_short(short, products, request)
+                if available:
+                    raise self._shortage(available, products, request) from None
             else:
                 self.count("placed")
                 if request.confirm:
@@ -150,6 +152,7 @@ class Checkout:
 
     async def confirm(self, call: Call, order_id: OrderId, if_match: int | None = None) -> Order:
         """Takes the reserved stock; confirming a confirmed order changes nothing."""
+        _require_of_key(call)
         is_new = False
 
         def transition(order: Order, step: Step) -> tuple[Order, ChangeSet]:
@@ -166,6 +169,7 @@ class Checkout:
         self, call: Call, order_id: OrderId, reason: str = "", if_match: int | None = None
     ) -> Order:
         """Puts the stock back. Customers may until something is shipped, staff also after."""
+        _require_of_key(call)
         is_staff = call.principal.may("orders:write")
         is_new = False
 
@@ -281,6 +285,8 @@ class Checkout:
             try:
                 return await self._try_to_change(call, order_id, transition, if_match)
             except (Stale, Taken, ShopError) as error:
+                if isinstance(error, Stale) and error.kind == "Location":
+                    self._catalog.forget_locations()
                 # What an earlier try did is the answer, however the order stands by now.
                 if await made_before(self._store, call):
                     return await self.order(call.principal, order_id)
@@ -296,11 +302,15 @@ class Checkout:
             raise PreconditionFailed(
                 f"the order is at version {order.version}; read it again", current=order.version
             )
-        changed, change = transition(order, self._tools.step(call.principal))
-        if changed is order:
+        changed, change = transition(order, await self._step(call.principal))
+        claims = key_claims(call, order_id)
+        if changed is order and not claims:
             return order
+        back_at = [move.location_id for move in change.movements if move.on_hand > 0]
+        checks = await self._catalog.checks_of(back_at) if back_at else ()
         try:
-            await self._store.commit(change + ChangeSet(claims=key_claims(call, order_id)))
+            # The key is taken also where nothing is left to do, or it could do something else.
+            await self._store.commit(change + ChangeSet(checks=checks, claims=claims))
         except (Stale, Taken):
             raise
         except Short as short:
@@ -308,6 +318,14 @@ class Checkout:
         except Refusal as refusal:
             raise Conflict(str(refusal)) from refusal
         return changed
+
+    async def _step(self, principal: Principal) -> Step:
+        """A step that brings units of a closed location to the first one that is open."""
+        places = await self._catalog.locations()
+        return msgspec.structs.replace(
+            self._tools.step(principal),
+            restock_to=lambda place: place if place in places else places[0],
+        )
 
     async def order(self, principal: Principal, order_id: OrderId) -> Order:
         """An order that the caller may see; raises `NotFound` for any other."""
@@ -327,7 +345,8 @@ class Checkout:
         )
 
     def _may_see(self, principal: Principal, order: Order) -> bool:
-        if principal.may("orders:read") or principal.role == "system":
+        may_all = principal.may("orders:read") or principal.may("orders:write")
+        if may_all or principal.role == "system":
             return True
         if principal.account_id is None or principal.api_key_id is not None:
             return principal.order_id is not None and principal.order_id == order.id
@@ -435,30 +454,32 @@ class Checkout:
             found.setdefault(level.product_id, {})[level.location_id] = level.available
         return found
 
-    async def _is_really_short(self, products: Sequence[Product], request: PlaceOrder) -> bool:
-        """With several locations a guard may fail at one while another has the units."""
-        if len(await self._catalog.locations()) == 1:
-            return True
+    async def _really_short(
+        self, short: Short, products: Sequence[Product], request: PlaceOrder
+    ) -> dict[ProductId, int]:
+        """What there is, over all open locations, of each product that falls short. With several
+        locations a guard may fail at one while another has the units: then it is none."""
+        active = await self._catalog.locations()
+        if len(active) == 1:
+            return {shortage.product_id: shortage.available for shortage in short.lines}
         available = await self._available(products)
         wanted: dict[ProductId, int] = {}
         for line, product in zip(request.lines, products, strict=True):
             if product.track_stock and not product.allow_backorder:
                 wanted[product.id] = wanted.get(product.id, 0) + line.quantity
-        active = await self._catalog.locations()
-        return any(
-            sum(max(0, available.get(id, {}).get(place, 0)) for place in active) < units
-            for id, units in wanted.items()
-        )
+        found = {
+            id: sum(max(0, available.get(id, {}).get(place, 0)) for place in active)
+            for id in wanted
+        }
+        return {id: units for id, units in found.items() if units < wanted[id]}
 
     def _shortage(
-        self, short: Short, products: Sequence[Product], request: PlaceOrder
+        self,
+        available: Mapping[ProductId, int],
+        products: Sequence[Product],
+        request: PlaceOrder,
     ) -> InsufficientStock:
         """Each line that asks for a product that falls short, with what there is of it."""
-        available: dict[str, int] = {}
-        for shortage in short.lines:
-            available[shortage.product_id] = (
-                available.get(shortage.product_id, 0) + shortage.available
-            )
         lines = [
             {
                 "line": number,
@@ -495,6 +516,12 @@ class Checkout:
     async def _require_location(self, location_id: LocationId) -> None:
         if await self._store.get(Location, location_id) is None:
             raise Invalid(f"there is no location {location_id}", field="location_id")
+
+
+def _require_of_key(call: Call) -> None:
+    """People order for themselves without any scope; a key does only what it was made for."""
+    if call.principal.api_key_id is not None:
+        require(call, "orders:write")
 
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

@@ -50,7 +50,7 @@ class Credentials:
         """
         who, where = by_address("password", email), by_client("password", client_address)
         known = "" if account is None else account.password_hash
-        async with self._throttle.turn(who):
+        async with self._throttle.turn(who, where):
             await self._throttle.check(who, where)
             if await self._passwords.matches(known, password):
                 await self._throttle.succeeded(who, where)
@@ -97,7 +97,7 @@ class Credentials:
         counts, so that nobody's mailbox is flooded. Raises `TooManyRequests`.
         """
         who, where = by_address("forgot", email), by_client("forgot", client_address)
-        async with self._throttle.turn(who):
+        async with self._throttle.turn(who, where):
             await self._throttle.check(who, where)
             await self._throttle.failed(who, where)
             account = await account_by_email(self._store, email)

@@ -1,24 +1,33 @@
 """Importing products and stock from CSV files of any length in bounded memory.
 
 Rows go a chunk at a time: read and checked on a thread, then one change set per chunk. A chunk is
-kept whole or not at all, and importing the same file again changes nothing.
+kept whole or not at all (of stock, a part of it where orders interfere), and importing the same
+file again changes nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Literal
 
-from storekeeper.domain.changes import LevelMoved, Refusal, Short, Stale, Taken
-from storekeeper.domain.errors import Conflict, Invalid, Overloaded
+from storekeeper.domain.errors import Invalid
 from storekeeper.domain.types import Struct
 from storekeeper.domain.work import RowError
-from storekeeper.services.base import ATTEMPTS, Call, Tools, require
-from storekeeper.services.csv_plan import Plan
+from storekeeper.services.base import Call, Tools, require
+from storekeeper.services.csv_keeping import (
+    Chunk,
+    Keep,
+    Mark,
+    OnErrors,
+    Rows,
+    Tally,
+    Writer,
+    errors_of,
+)
 from storekeeper.services.csv_products import ProductRows
-from storekeeper.services.csv_reader import Cells, CsvReader, Source
+from storekeeper.services.csv_reader import CsvReader, Source
 from storekeeper.services.csv_stock import StockRows
 from storekeeper.store.port import Store
 
@@ -27,9 +36,6 @@ Kind = Literal["products", "stock"]
 Phase = Literal["checking", "applying"]
 # Large enough to pay for a flush, small enough that orders hardly wait behind one.
 CHUNK = 1_000
-SHOWN_ERRORS = 100
-BUSY_WAIT_S = 0.2
-BUSY_TRIES = 300
 
 
 class Progress(Struct, frozen=True, kw_only=True):
@@ -64,41 +70,6 @@ class ImportReport(Struct, frozen=True, kw_only=True):
 
 
 OnProgress = Callable[[Progress], None]
-OnErrors = Callable[[Sequence[RowError]], None]
-
-
-class Chunk(Struct, frozen=True, kw_only=True):
-    """Some rows of the file, parsed; those that can't be; and how far the file is read."""
-
-    taken: list[Any]
-    bad: list[RowError]
-    position: int
-
-
-class Rows(Protocol):
-    """What one kind of file means. `parse` and `use` raise `Invalid`."""
-
-    @property
-    def known(self) -> Sequence[str]: ...
-    @property
-    def required(self) -> Sequence[str]: ...
-
-    def use(self, columns: Sequence[str]) -> None: ...
-    def parse(self, row: Cells) -> Any: ...
-    async def plan(self, rows: Sequence[Any]) -> Plan: ...
-    def blame(self, rows: Sequence[Any], refusal: Refusal, plan: Plan) -> list[RowError]: ...
-
-
-class Tally:
-    """Running figures of one reading."""
-
-    def __init__(self) -> None:
-        self.rows = self.created = self.updated = self.unchanged = self.failed = 0
-        self.first_errors: list[RowError] = []
-
-    def figures(self) -> dict[str, int]:
-        names = ("rows", "created", "updated", "unchanged", "failed")
-        return {name: getattr(self, name) for name in names}
 
 
 class Importer:
@@ -147,15 +118,22 @@ class Importer:
         import_id: str = "",
         on_progress: OnProgress = lambda _: None,
         on_errors: OnErrors = lambda _: None,
+        keep: Keep | None = None,
+        after: Mark | None = None,
     ) -> ImportReport:
-        """Sets the units on hand by SKU and location, each difference one movement."""
+        """Sets the units on hand by SKU and location, each difference one movement.
+
+        `keep` commits each change with the mark of how far the import has come, and takes the
+        errors meanwhile. Given that mark as `after`, an import goes on there: what was counted
+        once must not be set again, since units may have been sold in between.
+        """
         require(call, "stock:write")
         import_id = import_id or self._tools.new_id()
 
         def rows(checking: bool) -> Rows:
             return StockRows(self._tools, import_id, call.principal.name, checking=checking)
 
-        run = Run(self._store, self._chunk, rows, on_progress, on_errors)
+        run = Run(self._store, self._chunk, rows, on_progress, on_errors, keep, after)
         return await run.all(source, import_id, mode, dry_run)
 
 
@@ -169,19 +147,26 @@ class Run:
         rows: Callable[[bool], Rows],
         on_progress: OnProgress,
         on_errors: OnErrors,
+        keep: Keep | None = None,
+        after: Mark | None = None,
     ) -> None:
         self._store = store
         self._chunk = chunk
         self._rows = rows
         self._on_progress = on_progress
         self._on_errors = on_errors
+        self._keep = keep
+        self._after = after
 
     async def all(self, source: Source, import_id: str, mode: Mode, dry_run: bool) -> ImportReport:
         checks_first = mode == "all_or_nothing" and not dry_run
         passes = 2 if checks_first else 1
         message = ""
         first: Phase = "checking" if checks_first or dry_run else "applying"
-        tally = await self._read(source, first, 0, passes, mode)
+        tally = Tally()
+        # Where rows are applied already, the whole file was good.
+        if self._after is None or not checks_first:
+            tally = await self._read(source, first, 0, passes, mode)
         if checks_first and tally.failed:
             message = "nothing is applied, because of the bad rows"
         elif checks_first:
@@ -205,10 +190,12 @@ class Run:
     ) -> Tally:
         rows = self._rows(phase == "checking")
         reader = await asyncio.to_thread(CsvReader, source, rows.known, rows.required)
-        tally = Tally()
+        after = self._after if phase == "applying" else None
+        tally = after.tally if after else Tally()
+        if tally.failed and mode == "all_or_nothing":
+            return tally
 
-        def count(chunk: Chunk, plan: Plan, blamed: Sequence[RowError] = ()) -> None:
-            self._count(tally, chunk, plan, blamed)
+        def tell(chunk: Chunk, tally: Tally) -> None:
             self._on_progress(
                 Progress(
                     phase=phase,
@@ -220,97 +207,71 @@ class Run:
 
         try:
             rows.use(reader.columns)
-            async with contextlib.aclosing(_ahead(reader, rows, self._chunk)) as chunks:
+            following = _ahead(reader, rows, self._chunk, after.line if after else 0)
+            async with contextlib.aclosing(following) as chunks:
                 if phase == "checking":
                     async for chunk in chunks:
-                        count(chunk, await rows.plan(chunk.taken))
-                else:
-                    async with contextlib.aclosing(self._keeping(rows, chunks)) as all_kept:
-                        async for kept in all_kept:
-                            count(*kept)
-                            if tally.failed and mode == "all_or_nothing":
-                                break
-            return tally
+                        plan = await rows.plan(chunk.taken)
+                        errors = errors_of(chunk, plan)
+                        tally = tally.plus(chunk, plan, errors)
+                        if errors:
+                            self._on_errors(errors)
+                        tell(chunk, tally)
+                    return tally
+                writer = Writer(
+                    self._store,
+                    rows,
+                    tally,
+                    chunk=self._chunk,
+                    bytes_before=number * reader.size,
+                    keep=self._keep,
+                    on_errors=self._on_errors,
+                )
+                async with contextlib.aclosing(_writing(writer, rows, chunks)) as written:
+                    async for chunk in written:
+                        tell(chunk, writer.tally)
+                        if writer.tally.failed and mode == "all_or_nothing":
+                            break
+                return writer.tally
         finally:
             await asyncio.to_thread(reader.close)
 
-    async def _keeping(
-        self, rows: Rows, chunks: AsyncIterator[Chunk]
-    ) -> AsyncGenerator[tuple[Chunk, Plan, list[RowError]]]:
-        """Commits the chunks one after the other; while one is being written, the next is planned.
 
-        That is sound because no SKU is in a file twice; where a plan may rest on the chunk before
-        all the same (a parent, options that change hands), it is made again.
-        """
-        writing: tuple[Chunk, asyncio.Task[tuple[Plan, list[RowError]]]] | None = None
-        try:
-            async for chunk in chunks:
-                plan = await rows.plan(chunk.taken)
-                if writing is not None:
-                    yield writing[0], *await writing[1]
-                    if plan.may_depend:
-                        plan = await rows.plan(chunk.taken)
-                writing = (chunk, asyncio.create_task(self._commit(rows, chunk.taken, plan)))
+async def _writing(
+    writer: Writer, rows: Rows, chunks: AsyncIterator[Chunk]
+) -> AsyncGenerator[Chunk]:
+    """Writes the chunks one after the other; while one is being written, the next is planned.
+
+    That is sound because no SKU is in a file twice; where a plan may rest on the chunk before
+    all the same (a parent, options that change hands), it is made again.
+    """
+    writing: tuple[Chunk, asyncio.Task[None]] | None = None
+    try:
+        async for chunk in chunks:
+            plan = await rows.plan(chunk.taken) if writer.takes_whole(chunk) else None
             if writing is not None:
-                yield writing[0], *await writing[1]
-        finally:
-            if writing is not None and not writing[1].done():
-                await asyncio.wait([writing[1]])
-
-    def _count(self, tally: Tally, chunk: Chunk, plan: Plan, blamed: Sequence[RowError]) -> None:
-        errors = sorted([*chunk.bad, *blamed, *plan.bad.values()], key=lambda error: error.line)
-        tally.rows += len(chunk.taken) + len(chunk.bad)
-        tally.created += plan.created
-        tally.updated += plan.updated
-        tally.unchanged += plan.unchanged
-        tally.failed += len(errors)
-        if errors:
-            tally.first_errors.extend(errors[: SHOWN_ERRORS - len(tally.first_errors)])
-            self._on_errors(errors)
-
-    async def _commit(
-        self, rows: Rows, taken: list[Any], plan: Plan
-    ) -> tuple[Plan, list[RowError]]:
-        """Commits, and plans anew while others interfere; rows that can't be taken are left out."""
-        blamed: list[RowError] = []
-        for _ in range(ATTEMPTS):
-            if not plan.writes:
-                return plan, blamed
-            try:
-                await self._commit_when_free(plan)
-            except (Stale, LevelMoved):
-                pass
-            except (Taken, Short) as refusal:
-                found = rows.blame(taken, refusal, plan)
-                lines = {error.line for error in found}
-                blamed.extend(found)
-                taken = [row for row in taken if row.line not in lines]
-            else:
-                return plan, blamed
-            plan = await rows.plan(taken)
-        raise Conflict("others keep changing the same products; import the file again")
-
-    async def _commit_when_free(self, plan: Plan) -> None:
-        """Orders go first: an import waits while the write queue is full, for a minute at most."""
-        for _ in range(BUSY_TRIES):
-            try:
-                await self._store.commit(plan.change)
-            except Overloaded:
-                await asyncio.sleep(BUSY_WAIT_S)
-            else:
-                return
-        await self._store.commit(plan.change)
+                await writing[1]
+                yield writing[0]
+                if plan is not None and plan.may_depend:
+                    plan = None
+            writing = (chunk, asyncio.create_task(writer.write(chunk, plan)))
+        if writing is not None:
+            await writing[1]
+            yield writing[0]
+    finally:
+        if writing is not None and not writing[1].done():
+            await asyncio.wait([writing[1]])
 
 
-async def _ahead(reader: CsvReader, rows: Rows, count: int) -> AsyncGenerator[Chunk]:
+async def _ahead(reader: CsvReader, rows: Rows, count: int, after: int) -> AsyncGenerator[Chunk]:
     """The file in chunks; the next is read while one is being worked on."""
-    following = asyncio.create_task(asyncio.to_thread(_take, reader, rows, count))
+    following = asyncio.create_task(asyncio.to_thread(_take, reader, rows, count, after))
     try:
         while True:
             chunk = await asyncio.shield(following)
             if not chunk.taken and not chunk.bad:
                 return
-            following = asyncio.create_task(asyncio.to_thread(_take, reader, rows, count))
+            following = asyncio.create_task(asyncio.to_thread(_take, reader, rows, count, after))
             yield chunk
     finally:
         # A thread can't be stopped, and nobody may close the file under it.
@@ -318,13 +279,20 @@ async def _ahead(reader: CsvReader, rows: Rows, count: int) -> AsyncGenerator[Ch
         following.exception()
 
 
-def _take(reader: CsvReader, rows: Rows, count: int) -> Chunk:
-    """The next rows. Blocking."""
-    cells, bad = reader.take(count)
-    taken = []
-    for row in cells:
-        try:
-            taken.append(rows.parse(row))
-        except Invalid as error:
-            bad.append(RowError(line=row.line, field=error.field or "", reason=error.detail))
-    return Chunk(taken=taken, bad=bad, position=reader.bytes_done)
+def _take(reader: CsvReader, rows: Rows, count: int, after: int) -> Chunk:
+    """The next rows past line `after`; none at the end of the file. Blocking."""
+    while True:
+        cells, bad = reader.take(count)
+        is_end = not cells and not bad
+        taken = []
+        for row in cells:
+            try:
+                # Skipped rows are parsed too: a later row may not name the same again.
+                taken.append(rows.parse(row))
+            except Invalid as error:
+                bad.append(RowError(line=row.line, field=error.field or "", reason=error.detail))
+        if after:
+            taken = [row for row in taken if row.line > after]
+            bad = [error for error in bad if error.line > after]
+        if taken or bad or is_end:
+            return Chunk(taken=taken, bad=bad, position=reader.bytes_done)

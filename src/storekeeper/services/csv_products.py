@@ -68,6 +68,7 @@ class ProductRows:
 
     known = PRODUCT_COLUMNS
     required = ("sku",)
+    stand_alone = False
 
     def __init__(
         self, tools: Tools, import_id: str, by: str, currency: str, *, checking: bool

@@ -36,6 +36,7 @@ class StockRows:
 
     known = STOCK_COLUMNS
     required = ("sku", "on_hand")
+    stand_alone = True
 
     def __init__(self, tools: Tools, import_id: str, by: str, *, checking: bool) -> None:
         self._tools = tools
@@ -156,7 +157,8 @@ def _refusal(
 ) -> tuple[str, str] | None:
     if product is None:
         return "sku", "there is no product with this SKU"
-    if refusal := why_no_stock(product):
+    change = row.on_hand - (level.on_hand if level else 0)
+    if refusal := why_no_stock(product, level, change):
         return "sku", refusal
     if location is None:
         return "location", f"there is no location {row.location_id}"

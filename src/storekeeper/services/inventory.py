@@ -207,8 +207,9 @@ class Inventory:
             return await self.stock(made)
 
         async def attempt() -> str:
-            product = await self._stocked(request)
+            product = await self._named(request)
             shifts, guards = await plan(product)
+            await self._require_stocked(product, request, shifts)
             checks = await self._checked_locations(shifts)
             change = ChangeSet(
                 checks=(Check("Product", product.id, product.version), *checks),
@@ -229,22 +230,33 @@ class Inventory:
             raise
         return await self.stock(owner)
 
-    async def _stocked(self, request: StockRequest) -> Product:
-        """The product that the request names, if it is one that has stock."""
+    async def _named(self, request: StockRequest) -> Product:
+        """The product that the request names."""
         if (request.product_id is None) == (request.sku is None):
             raise Invalid("name the product by product_id or by sku", field="product_id")
-        field = "product_id" if request.sku is None else "sku"
         if request.sku is not None:
             by_sku = await self._store.products_by_sku([fold_sku(request.sku)])
             product = by_sku.get(fold_sku(request.sku))
         else:
             product = await self._store.get(Product, str(request.product_id))
         if product is None:
-            raise NotFound(f"there is no product {request.sku or request.product_id}", field=field)
-        refusal = why_no_stock(product)
-        if refusal:
-            raise Invalid(refusal, field=field)
+            raise NotFound(
+                f"there is no product {request.sku or request.product_id}", field=_named_by(request)
+            )
         return product
+
+    async def _require_stocked(
+        self, product: Product, request: StockRequest, shifts: Sequence[Shift]
+    ) -> None:
+        """Raises `Invalid` unless the product can take these changes."""
+        if not why_no_stock(product):
+            return
+        places = {level.location_id: level for level in await self._store.levels([product.id])}
+        for shift in shifts:
+            level = places.get(shift.location_id)
+            refusal = why_no_stock(product, level, shift.quantity)
+            if refusal:
+                raise Invalid(refusal, field=_named_by(request))
 
     async def _checked_locations(self, shifts: Sequence[Shift]) -> tuple[Check, ...]:
         """The guards that the locations are there; units may leave an inactive one, not come."""
@@ -282,8 +294,17 @@ class Inventory:
         )
 
 
-def why_no_stock(product: Product) -> str:
-    """Why a product can't hold stock; empty for one that can."""
+def _named_by(request: StockRequest) -> str:
+    return "product_id" if request.sku is None else "sku"
+
+
+def why_no_stock(product: Product, level: Level | None = None, change: int = 0) -> str:
+    """Why a product can't hold stock; empty for one that can.
+
+    Units that it has all the same at `level` (of an order cancelled since) may be taken away.
+    """
+    if level is not None and level.on_hand > 0 and change <= 0:
+        return ""
     if product.is_parent:
         return f"{product.sku} only groups its variants; stock those"
     if not product.track_stock:

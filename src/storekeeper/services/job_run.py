@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import csv
+import itertools
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from storekeeper.domain.changes import ChangeSet, Put, Refusal
+from storekeeper.domain.changes import ChangeSet, Put, Refusal, Stale
 from storekeeper.domain.errors import ShopError
 from storekeeper.domain.work import Job, RowError
-from storekeeper.services.base import Tools
-from storekeeper.services.csv_format import ERROR_COLUMNS, rows_text
+from storekeeper.services.base import Tools, with_fresh_reads
+from storekeeper.services.csv_format import ERROR_COLUMNS, restore, rows_text
 from storekeeper.services.csv_import import ImportReport, Progress
+from storekeeper.services.csv_keeping import Mark, Tally
 from storekeeper.services.leases import Tenure
 
 
@@ -44,6 +47,9 @@ class Run:
         self._lease_ticks = max(1, int(lease_seconds / 3 / tick_seconds))
         self._progress: Progress | None = None
         self._bad: list[RowError] = []
+        self._lock = asyncio.Lock()
+        self._errors_lock = asyncio.Lock()
+        self._kept_lines: set[int] = set()
         self.job = job
 
     def take_progress(self, progress: Progress) -> None:
@@ -52,7 +58,49 @@ class Run:
     def take_errors(self, errors: Sequence[RowError]) -> None:
         self._bad.extend(errors)
 
+    @property
+    def after(self) -> Mark | None:
+        """Where an earlier run of this job left off; None where it applied nothing for good."""
+        job = self.job
+        if not job.applied_line:
+            return None
+        tally = Tally()
+        for name in tally.figures():
+            setattr(tally, name, getattr(job, name))
+        tally.first_errors = list(job.errors)
+        return Mark(line=job.applied_line, tally=tally)
+
+    async def keep(self, change: ChangeSet, mark: Mark) -> None:
+        """Commits rows together with how far the job has come; raises `Lost` where another
+        process is at the job, which is seen before anything is written."""
+        # First, since a crash in between must not lose them; again they are not written.
+        self._bad.extend(error for error in mark.errors if error.line not in self._kept_lines)
+        self._kept_lines.update(error.line for error in mark.errors)
+        await self._write_errors()
+        async with self._lock:
+            job = self._changed(
+                done=mark.bytes_done,
+                phase="applying",
+                errors=tuple(mark.tally.first_errors),
+                applied_line=mark.line,
+                **mark.tally.figures(),
+            )
+            try:
+                await self._store.commit(change + ChangeSet(puts=(Put(job),)))
+            except Stale as stale:
+                if stale.kind == "Job":
+                    raise Lost(str(stale)) from None
+                raise
+            self.job = job
+            # It told of less than the job says now.
+            self._progress = None
+        self._kept_lines.clear()
+
     async def begin(self) -> None:
+        if self.job.applied_line:
+            await asyncio.to_thread(self._shorten_errors, self.job.applied_line)
+            await self._put(state="running", message="")
+            return
         await asyncio.to_thread(self._start_errors)
         figures = ("done", "rows", "created", "updated", "unchanged", "failed")
         await self._put(
@@ -103,14 +151,23 @@ class Run:
     async def lay_down(self) -> None:
         """Gives the job back, for the next process or start."""
         with contextlib.suppress(ShopError, Refusal):
-            await self._put(state="waiting")
+            await with_fresh_reads(self._give_back)
         with contextlib.suppress(ShopError, Refusal):
             await self._tenure.let_go()
 
+    async def _give_back(self) -> None:
+        # A commit that nobody waited for any more may have been made all the same.
+        found = await self._store.get(Job, self.job.id)
+        if self._tenure.is_held and found is not None and found.state == "running":
+            self.job = found
+            await self._put(state="waiting")
+
     async def _tell(self) -> None:
-        progress, self._progress = self._progress, None
-        if progress is not None:
-            await self._put(
+        async with self._lock:
+            progress, self._progress = self._progress, None
+            if progress is None:
+                return
+            job = self._changed(
                 done=progress.bytes_done,
                 total=progress.bytes_total,
                 phase=progress.phase,
@@ -120,21 +177,40 @@ class Run:
                 unchanged=progress.unchanged,
                 failed=progress.failed,
             )
+            await self._store.commit(ChangeSet(puts=(Put(job),)))
+            self.job = job
 
     async def _put(self, **changes: Any) -> None:
-        job = msgspec.structs.replace(
+        async with self._lock:
+            job = self._changed(**changes)
+            await self._store.commit(ChangeSet(puts=(Put(job),)))
+            self.job = job
+
+    def _changed(self, **changes: Any) -> Job:
+        return msgspec.structs.replace(
             self.job, version=self.job.version + 1, updated_at=self._clock(), **changes
         )
-        await self._store.commit(ChangeSet(puts=(Put(job),)))
-        self.job = job
 
     async def _write_errors(self) -> None:
-        bad, self._bad = self._bad, []
-        if bad:
-            await asyncio.to_thread(self._append_errors, bad)
+        async with self._errors_lock:
+            bad, self._bad = self._bad, []
+            if bad:
+                await asyncio.to_thread(self._append_errors, bad)
 
     def _start_errors(self) -> None:
         self._errors.write_text(rows_text([ERROR_COLUMNS]), encoding="utf-8", newline="")
+
+    def _shorten_errors(self, line: int) -> None:
+        """Leaves only the bad rows up to a line; the others are found again."""
+        shortened = self._errors.with_suffix(".new")
+        with shortened.open("w", encoding="utf-8", newline="") as kept:
+            kept.write(rows_text([ERROR_COLUMNS]))
+            if self._errors.exists():
+                with self._errors.open(encoding="utf-8", newline="") as file:
+                    for row in itertools.islice(csv.reader(file), 1, None):
+                        if row[0].isdecimal() and int(row[0]) <= line:
+                            kept.write(rows_text([[restore(cell) for cell in row]]))
+        shortened.replace(self._errors)
 
     def _append_errors(self, bad: Sequence[RowError]) -> None:
         text = rows_text((str(error.line), error.field, error.reason) for error in bad)

@@ -1,7 +1,8 @@
 """Imports as jobs: an upload is kept beside the database, worked off one at a time, and reported.
 
-A job that a crash interrupted starts again from its file, which is harmless because importing is
-by SKU. Of several processes one works at a time: the one that holds the lease.
+A job that a crash interrupted goes on: one of products from its file's start, which is harmless
+because importing is by SKU; one of stock after the last row that it applied, since counts that
+are set again would bring back what was sold in between. Of several processes one works at a time: the one that holds the lease.
 """
 
 from __future__ import annotations
@@ -198,7 +199,7 @@ class Jobs:
         return None
 
     async def _work(self, job: Job) -> None:
-        """One job from its file's start to its report."""
+        """One job to its report, from where it was left."""
         run = Run(
             self._tools,
             self._tenure,
@@ -230,15 +231,28 @@ class Jobs:
 
     async def _import(self, run: Run) -> ImportReport:
         job = run.job
-        act = self._importer.import_products if job.kind == "products" else None
-        return await (act or self._importer.import_stock)(
-            self._upload(job.id),
-            Call(principal=_principal_of(job)),
-            mode="skip_bad" if job.skip_bad else "all_or_nothing",
+        upload, call = self._upload(job.id), Call(principal=_principal_of(job))
+        mode: Mode = "skip_bad" if job.skip_bad else "all_or_nothing"
+        if job.kind == "products":
+            return await self._importer.import_products(
+                upload,
+                call,
+                mode=mode,
+                dry_run=job.dry_run,
+                import_id=job.id,
+                on_progress=run.take_progress,
+                on_errors=run.take_errors,
+            )
+        return await self._importer.import_stock(
+            upload,
+            call,
+            mode=mode,
             dry_run=job.dry_run,
             import_id=job.id,
             on_progress=run.take_progress,
             on_errors=run.take_errors,
+            keep=run.keep,
+            after=run.after,
         )
 
     async def _purge(self) -> None:

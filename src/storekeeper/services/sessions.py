@@ -12,7 +12,14 @@ from storekeeper.domain.changes import ChangeSet, Check, Delete, Put
 from storekeeper.domain.errors import NotFound, Unauthenticated
 from storekeeper.domain.types import AccountId, Struct
 from storekeeper.identity.passwords import Passwords
-from storekeeper.identity.tokens import AccessTokens, hashed, is_hash_of, joined, new_secret, split
+from storekeeper.identity.tokens import (
+    AccessTokens,
+    RefreshSecrets,
+    hashed,
+    is_hash_of,
+    joined,
+    split,
+)
 from storekeeper.services.account_records import (
     account_by_email,
     account_event,
@@ -49,6 +56,7 @@ class Sessions:
         passwords: Passwords,
         credentials: Credentials,
         access_tokens: AccessTokens,
+        refresh_secrets: RefreshSecrets,
         *,
         lifetime: timedelta,
     ) -> None:
@@ -57,6 +65,7 @@ class Sessions:
         self._passwords = passwords
         self._credentials = credentials
         self._access_tokens = access_tokens
+        self._refresh_secrets = refresh_secrets
         self._lifetime = lifetime
 
     async def log_in(
@@ -90,7 +99,8 @@ class Sessions:
         """New tokens for a refresh token, which is good only once.
 
         One that was used before has been copied: whoever shows it, the session ends and
-        `account.session_reused` tells of it. Raises `Unauthenticated`.
+        `account.session_reused` tells of it. A text that was never given out ends nothing, as a
+        session's id is no secret. Raises `Unauthenticated`.
         """
         id, secret = split(refresh_token)
         return await with_fresh_reads(lambda: self._refresh(id, secret))
@@ -119,9 +129,10 @@ class Sessions:
 
     async def _begin(self, account: Account, renewed_hash: str, client: str) -> Tokens:
         now = self._tools.clock()
-        secret = new_secret()
+        id = self._tools.new_id()
+        secret = self._refresh_secrets.new(id)
         session = Session(
-            id=self._tools.new_id(),
+            id=id,
             version=1,
             account_id=account.id,
             token_hash=hashed(secret),
@@ -152,6 +163,8 @@ class Sessions:
         if account is None or account.status != "active" or account.epoch != session.epoch:
             raise Unauthenticated(_ENDED)
         if not is_hash_of(session.token_hash, secret):
+            if not self._refresh_secrets.is_ours(id, secret):
+                raise Unauthenticated("this refresh token isn't one of this shop's; log in again")
             await self._store.commit(
                 ChangeSet(
                     deletes=(Delete("Session", session.id, session.version),),
@@ -168,7 +181,7 @@ class Sessions:
             raise Unauthenticated(
                 "this refresh token was used before, so the session was ended; log in again"
             )
-        secret = new_secret()
+        secret = self._refresh_secrets.new(id)
         renewed = msgspec.structs.replace(
             session,
             version=session.version + 1,

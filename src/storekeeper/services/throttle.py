@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 
 from storekeeper.domain.accounts import (
@@ -51,11 +51,19 @@ class Throttle:
         self._turns: dict[str, tuple[asyncio.Lock, list[None]]] = {}
 
     @asynccontextmanager
-    async def turn(self, subject: Subject) -> AsyncIterator[None]:
-        """One try of a subject at a time: guesses sent side by side are counted one by one.
+    async def turn(self, *subjects: Subject) -> AsyncIterator[None]:
+        """One try of each subject at a time: guesses sent side by side are counted one by one.
 
-        Raises `TooManyRequests` when very many wait already.
+        The address comes before the client, everywhere. Raises `TooManyRequests` when very many
+        wait already.
         """
+        async with AsyncExitStack() as turns:
+            for subject in subjects:
+                await turns.enter_async_context(self._turn_of(subject))
+            yield
+
+    @asynccontextmanager
+    async def _turn_of(self, subject: Subject) -> AsyncIterator[None]:
         lock, waiting = self._turns.setdefault(subject.id, (asyncio.Lock(), []))
         if len(waiting) >= MOST_WAITING:
             raise TooManyRequests("too many tries at once; wait a second", retry_after=1)

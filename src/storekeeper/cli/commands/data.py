@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, time
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
 from storekeeper.cli.commands.keeping import require_database
-from storekeeper.cli.console import Console, Failed, run
+from storekeeper.cli.console import Console, Failed, run, write_all
 from storekeeper.cli.help import command, flowing
 from storekeeper.cli.options import Config, Database, InputFile, Json, Output, settings_of
 from storekeeper.cli.progress import Bars
@@ -320,7 +321,7 @@ def _export(
     settings = settings_of(database, config)
     require_database(settings.database)
 
-    async def work(file: TextIO, bars: Bars) -> int:
+    async def work(write: Callable[[str], object], bars: Bars) -> int:
         async with open_shop(settings) as shop:
             total = await _total(shop.store, kind) if bars.is_shown else 0
             done = 0
@@ -332,11 +333,11 @@ def _export(
 
             chunks: AsyncIterator[str] = getattr(Exporter(shop.tools), f"export_{kind}")(on_rows)
             async for text in chunks:
-                file.write(text)
+                write(text)
             return done
 
-    with _whole_file(output) as file, Bars(beside_output=output is None) as bars:
-        done: int = run(work(file, bars))
+    with _whole_file(output) as write, Bars(beside_output=output is None) as bars:
+        done: int = run(work(write, bars))
     if output is not None:
         console.say(f"wrote {done} {kind} to {output}")
         console.result({"file": str(output), "kind": kind, "exported": done})
@@ -353,16 +354,15 @@ async def _total(store: Store, kind: str) -> int:
 
 
 @contextmanager
-def _whole_file(path: Path | None) -> Iterator[TextIO]:
-    """stdout, or a file that gets its name only when it is whole."""
+def _whole_file(path: Path | None) -> Iterator[Callable[[str], object]]:
+    """How to write to stdout, or to a file that gets its name only when it is whole."""
     if path is None:
-        yield sys.stdout
-        sys.stdout.flush()
+        yield partial(write_all, sys.stdout)
         return
     part = path.with_name(f".{path.name}.part")
     try:
         with part.open("w", encoding="utf-8", newline="") as file:
-            yield file
+            yield file.write
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

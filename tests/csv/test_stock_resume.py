@@ -1,0 +1,192 @@
+"""A count is set once: what is sold while an import is interrupted or under way stays sold."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from storekeeper.domain.changes import ChangeSet, Put
+from storekeeper.domain.errors import Conflict
+from storekeeper.domain.work import Job
+from storekeeper.services.base import Call
+from storekeeper.services.checkout import LineRequest, PlaceOrder
+from storekeeper.services.csv_import import Mode
+from storekeeper.services.job_run import Lost
+from tests.catalog.desk import ADMIN, CUSTOMER, Desk, desk_at
+from tests.csv.files import importing
+from tests.csv.test_jobs import body
+from tests.csv.test_stock_import import on_hand
+from tests.support.builders import moving
+
+ROWS = 60
+COUNTS = "sku,on_hand\n" + "".join(f"S{number},100\n" for number in range(ROWS))
+
+
+async def sell(desk: Desk, sku: str, quantity: int) -> None:
+    request = PlaceOrder(lines=(LineRequest(sku=sku, quantity=quantity),), confirm=True)
+    await desk.checkout.place(Call(principal=CUSTOMER), request)
+
+
+async def stocked(desk: Desk, rows: int = ROWS) -> None:
+    for number in range(rows):
+        await desk.create(f"S{number}")
+    desk.importer._chunk = 2
+
+
+async def until_applied(desk: Desk, job_id: str) -> Job:
+    async with asyncio.timeout(30):
+        while not (job := await desk.jobs.job(job_id)).applied_line:
+            await asyncio.sleep(0)
+    return job
+
+
+async def assert_resumed(desk: Desk, job_id: str) -> None:
+    assert await desk.another_runner("the next start").work_off() == 1
+    job = await desk.jobs.job(job_id)
+    assert (job.state, job.rows, job.updated, job.unchanged) == ("done", ROWS, ROWS, 0)
+    assert await on_hand(desk, "S0") == {"main": 60}
+    assert await on_hand(desk, f"S{ROWS - 1}") == {"main": 100}
+    assert await desk.store.verify() == []
+
+
+@pytest.mark.parametrize("mode", ["skip_bad", "all_or_nothing"])
+async def test_what_is_sold_while_the_shop_restarts_stays_sold(desk: Desk, mode: Mode) -> None:
+    await stocked(desk)
+    job = await desk.jobs.submit(ADMIN, body(COUNTS), kind="stock", mode=mode)
+    await desk.jobs.start()
+    await until_applied(desk, job.id)
+    await desk.jobs.stop()
+    stopped = await desk.jobs.job(job.id)
+    assert (stopped.state, stopped.rows < ROWS) == ("waiting", True)
+    await sell(desk, "S0", 40)
+    await assert_resumed(desk, job.id)
+
+
+async def test_what_is_sold_after_a_crash_stays_sold(tmp_path: Path) -> None:
+    async with desk_at(tmp_path) as desk:
+        await stocked(desk)
+        job = await desk.jobs.submit(ADMIN, body(COUNTS), kind="stock", mode="skip_bad")
+        task = asyncio.create_task(desk.another_runner("dies").work_off())
+        await until_applied(desk, job.id)
+        task.cancel()
+        await asyncio.wait([task])
+        found = await desk.jobs.job(job.id)
+        # What a kill leaves.
+        crashed = replace(found, state="running", version=found.version + 1)
+        await desk.store.commit(ChangeSet(puts=(Put(crashed),)))
+        await sell(desk, "S0", 40)
+    async with desk_at(tmp_path, node=1) as desk:
+        desk.importer._chunk = 2
+        await assert_resumed(desk, job.id)
+
+
+async def test_a_row_that_changed_nothing_is_not_set_later_either(desk: Desk) -> None:
+    await stocked(desk)
+    await desk.count("S0", 100)
+    await desk.count("S1", 100)
+    job = await desk.jobs.submit(ADMIN, body(COUNTS), kind="stock")
+    await desk.jobs.start()
+    await until_applied(desk, job.id)
+    await desk.jobs.stop()
+    await sell(desk, "S0", 40)
+    await desk.another_runner("the next start").work_off()
+    done = await desk.jobs.job(job.id)
+    assert (done.updated, done.unchanged) == (ROWS - 2, 2)
+    assert await on_hand(desk, "S0") == {"main": 60}
+
+
+async def test_a_process_that_lost_its_job_writes_no_more_of_it(desk: Desk) -> None:
+    """Two processes at one file would set counts twice."""
+    await stocked(desk)
+    job = await desk.jobs.submit(ADMIN, body(COUNTS), kind="stock", mode="skip_bad")
+    task = asyncio.create_task(desk.another_runner("hangs").work_off())
+    found = await until_applied(desk, job.id)
+    async with asyncio.timeout(30):
+        while True:
+            taken_over = replace(found, version=found.version + 1)
+            try:
+                await desk.store.commit(ChangeSet(puts=(Put(taken_over),)))
+                break
+            except Exception:
+                found = await desk.jobs.job(job.id)
+    with pytest.raises(Lost):
+        await task
+    assert (await desk.jobs.job(job.id)) == taken_over
+    assert await desk.store.verify() == []
+
+
+async def test_bad_rows_are_told_once_after_a_restart(desk: Desk) -> None:
+    await stocked(desk)
+    lines = COUNTS.splitlines()
+    for line in (1, 3, 40, 61):
+        lines.insert(line, f"'=UNKNOWN{line},5")
+    text = "\n".join(lines) + "\n"
+    job = await desk.jobs.submit(ADMIN, body(text), kind="stock", mode="skip_bad")
+    await desk.jobs.start()
+    await until_applied(desk, job.id)
+    await desk.jobs.stop()
+    await desk.another_runner("the next start").work_off()
+    done = await desk.jobs.job(job.id)
+    told = "".join([piece async for piece in await desk.jobs.errors(job.id)])
+    assert [row.partition(",")[0] for row in told.splitlines()] == ["line", "2", "4", "41", "62"]
+    assert [error.line for error in done.errors] == [2, 4, 41, 62]
+    assert (done.rows, done.updated, done.failed) == (ROWS + 4, ROWS, 4)
+
+
+async def test_an_import_gets_through_while_the_shop_sells(desk: Desk) -> None:
+    """All of a large chunk was refused whenever one of its products sold in between."""
+    await stocked(desk, 300)
+    desk.importer._chunk = 300
+    for number in range(20):
+        await desk.count(f"S{number}", 10_000)
+    is_over = False
+
+    async def selling(sku: str) -> int:
+        sold = 0
+        while not is_over:
+            await sell(desk, sku, 1)
+            sold += 1
+        return sold
+
+    sellers = [asyncio.create_task(selling(f"S{number}")) for number in range(20)]
+    text = "sku,on_hand\n" + "".join(f"S{number},20000\n" for number in range(300))
+    try:
+        done = await importing(desk, text, "stock")
+    finally:
+        is_over = True
+        sold = await asyncio.gather(*sellers)
+    assert done.figures() == (0, 300, 0, 0), done.errors
+    assert min(sold) > 0
+    for number in (20, 299):
+        assert await on_hand(desk, f"S{number}") == {"main": 20_000}
+    assert 10_000 < (await on_hand(desk, "S0"))["main"] <= 20_000
+    assert await desk.store.verify() == []
+
+
+async def test_counts_that_others_move_all_the_time_are_told_not_half_applied(desk: Desk) -> None:
+    """Goods that come in between reading and writing, whenever it is tried."""
+    await stocked(desk, 4)
+    desk.importer._chunk = 4
+    store, levels = desk.store, desk.store.levels
+
+    async def interfering(product_ids):
+        found = await levels(product_ids)
+        if ids["S1"] in product_ids:
+            await store.commit(moving(ids["S1"], 1))
+        return found
+
+    by_sku = await store.products_by_sku([f"s{number}" for number in range(4)])
+    ids = {product.sku: product.id for product in by_sku.values()}
+    store.levels = interfering  # type: ignore[method-assign]
+    text = "sku,on_hand\n" + "".join(f"S{number},50\n" for number in range(4))
+    try:
+        done = await importing(desk, text, "stock", mode="skip_bad")
+    except Conflict:
+        pytest.fail("one row ends the whole import")
+    finally:
+        del store.levels
+    assert (done.bad(), done.figures()) == ([(3, "on_hand")], (0, 3, 0, 1))
+    assert await on_hand(desk, "S3") == {"main": 50}
