@@ -47,10 +47,10 @@ class TestRates:
         async with front_at(tmp_path, seed, requests_per_minute=1) as front:
             for name in ("ada", "bob", "guest"):
                 assert (
-                    await front.http.get("/healthz", headers=front.who(name))
+                    await front.http.get("/products", headers=front.who(name))
                 ).status_code == 200
                 assert (
-                    await front.http.get("/healthz", headers=front.who(name))
+                    await front.http.get("/products", headers=front.who(name))
                 ).status_code == 429
 
 
