@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import contextlib
 
 import apsw
@@ -70,7 +71,15 @@ async def test_a_backup_made_under_orders_restores_every_order_acknowledged_befo
         while len(acknowledged) < 300:
             await asyncio.sleep(0)
         before = set(acknowledged)
-        await asyncio.to_thread(copy, settings, tmp_path / "backup.db")
+
+        def until_an_order_came(done: int, total: int) -> None:
+            until = time.monotonic() + 30
+            while len(acknowledged) == len(before) and time.monotonic() < until:
+                time.sleep(0.001)
+
+        await asyncio.to_thread(
+            back_up, settings, tmp_path / "backup.db", force=False, progress=until_an_order_came
+        )
         during = len(acknowledged) - len(before)
         for customer in customers:
             customer.cancel()
