@@ -39,13 +39,24 @@ def run(run: Run, report: Report) -> None:
             {name: side.median for name, side in sides.items()}, run.rounds(7), run.say
         )
     report.figure("products", f"{shown(sizes['few'])} and {shown(sizes['many'])}")
-    told = {
+    promised = {
         "page": "first page of GET /products",
         "place": "placing an order of well-selling products, one at a time",
         "place by 64": "placing an order of well-selling products, 64 at once",
-        "place anything": "placing an order of any products, one at a time",
     }
+    told = promised | {"place anything": "placing an order of any products, one at a time"}
     for what, text in told.items():
         few, many = times[f"{what}, few"], times[f"{what}, many"]
-        report.figure(text, f"{statistics.median(few):.2f} ms and {statistics.median(many):.2f} ms")
-        report.target(text, ratio(many, few), "at most", LIMIT, "x")
+        report.figure(
+            text,
+            f"{statistics.median(few):.2f} ms and {statistics.median(many):.2f} ms, "
+            f"{ratio(many, few):.2f}x",
+        )
+        if what in promised:
+            report.target(text, ratio(many, few), "at most", LIMIT, "x")
+    report.notes.append(
+        "products drawn evenly from the whole million are nearly never among the 10,000 that the "
+        "catalogue's cache holds, so each order looks its products up, as the first order of a "
+        "product does in any shop; that is what the last line shows, beside a small shop that "
+        "has them all at hand"
+    )
