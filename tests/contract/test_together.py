@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ from tests.support.builders import (
     moving,
     revised,
 )
-from tests.support.shop import Shop, outcomes
+from tests.support.shop import Engine, Shop, outcomes, shop_at
 
 
 async def test_a_refusal_in_the_middle_hurts_no_neighbour(shop: Shop) -> None:
@@ -188,4 +189,35 @@ async def test_many_writers_and_readers_at_once_lose_nothing(shop: Shop) -> None
     sold = sum(units for units in results if units)
     levels = await shop.store.levels([product.id for product in products])
     assert sum(level.reserved for level in levels) == sold
+    assert await shop.store.verify() == []
+
+
+async def test_what_another_process_did_is_seen_at_once(engine: Engine, tmp_path: Path) -> None:
+    """A store that remembers stock between its commits must not sell what others have sold."""
+    async with shop_at(engine, tmp_path) as here, shop_at(engine, tmp_path) as there:
+        mug = await here.sell("MUG", stock=10)
+        for shop, units in ((here, 3), (there, 4), (here, 2)):
+            await shop.store.commit(an_order((mug, units))[1])
+        with pytest.raises(Short) as short:
+            await there.store.commit(an_order((mug, 2))[1])
+        assert [line.available for line in short.value.lines] == [1]
+        dearer = revised(mug, description="new")
+        await there.store.commit(changing(dearer))
+        with pytest.raises(Stale):
+            await here.store.commit(an_order((mug, 1))[1])
+        await here.store.commit(an_order((dearer, 1))[1])
+        assert (await there.level(mug)).reserved == 10
+        assert await here.store.verify() == []
+
+
+async def test_a_commit_that_failed_is_not_remembered(shop: Shop) -> None:
+    """What a batch would have left counts only when the batch was kept."""
+    mug = await shop.sell("MUG", stock=5)
+    ghost = a_product("GHOST")
+    faulty = ChangeSet(puts=an_order((ghost, 1))[1].puts)
+    for _ in range(3):
+        told = await outcomes(shop.store, [an_order((mug, 1))[1], faulty])
+        assert [answer is None for answer in told] == [True, False]
+    level = await shop.level(mug)
+    assert (level.on_hand, level.reserved) == (5, 3)
     assert await shop.store.verify() == []

@@ -32,6 +32,7 @@ from storekeeper.domain.types import LocationId, ProductId
 
 LevelKey = tuple[ProductId, LocationId]
 RecordKey = tuple[str, str]
+_NOTHING = (0, 0)
 
 
 class Total:
@@ -113,27 +114,19 @@ def touched(
     totals: set[ProductId] = set()
     references: set[ProductId] = set()
     for change in changes:
-        for put in change.puts:
-            record = put.record
+        for (record,) in change.puts:
             kind = type(record).__name__
             records.add((kind, record.id))
             if kind == "Product":
                 totals.add(record.id)
-        for check in change.checks:
-            records.add((check.kind, check.id))
-        for delete in change.deletes:
-            records.add((delete.kind, delete.id))
-        for claim in change.claims:
-            claims.add((claim.scope, claim.value))
-        for release in change.releases:
-            claims.add((release.scope, release.value))
-        for movement in change.movements:
-            levels.add((movement.product_id, movement.location_id))
-            totals.add(movement.product_id)
-        for level in change.levels:
-            levels.add((level.product_id, level.location_id))
-            totals.add(level.product_id)
+        records.update([(kind, id) for kind, id, _ in change.checks])
+        records.update([(kind, id) for kind, id, _ in change.deletes])
+        claims.update([(claim.scope, claim.value) for claim in change.claims])
+        claims.update(change.releases)
+        levels.update([(moved.product_id, moved.location_id) for moved in change.movements])
+        levels.update([(level.product_id, level.location_id) for level in change.levels])
         references.update(change.unreferenced)
+    totals.update([product_id for product_id, _ in levels])
     return records, claims, levels, totals, references
 
 
@@ -166,34 +159,35 @@ def _admit_one(
         state.versions[delete.kind, delete.id] = 0
         if delete.kind == "Product":
             _apply_deletion(ProductId(delete.id), state)
-    for put in change.puts:
-        record = put.record
+    for (record,) in change.puts:
         state.versions[type(record).__name__, record.id] = record.version
-        if isinstance(record, Order) and record.version == 1:
-            state.referenced.update([line.product_id for line in record.lines])
-        elif isinstance(record, Product) and record.parent_id is not None:
+        if type(record) is Order:
+            if record.version == 1:
+                state.referenced.update([line.product_id for line in record.lines])
+        elif type(record) is Product and record.parent_id is not None:
             state.referenced.add(record.parent_id)
-    state.claims.update(new_claims)
-    state.dirty_claims.update(new_claims)
+    if new_claims:
+        state.claims.update(new_claims)
+        state.dirty_claims.update(new_claims)
     return _apply_stock(change, state, new_levels, now, new_id)
 
 
 def _check_records(change: ChangeSet, state: State) -> None:
     versions = state.versions
-    for put in change.puts:
-        record = put.record
+    for (record,) in change.puts:
         kind = type(record).__name__
+        expected = record.version - 1
         actual = versions[kind, record.id]
-        if actual != record.version - 1:
-            raise Stale(kind, record.id, record.version - 1, actual)
-    for check in change.checks:
-        actual = versions[check.kind, check.id]
-        if actual != check.version:
-            raise Stale(check.kind, check.id, check.version, actual)
-    for delete in change.deletes:
-        actual = versions[delete.kind, delete.id]
-        if actual != delete.version:
-            raise Stale(delete.kind, delete.id, delete.version, actual)
+        if actual != expected:
+            raise Stale(kind, record.id, expected, actual)
+    for kind, id, expected in change.checks:
+        actual = versions[kind, id]
+        if actual != expected:
+            raise Stale(kind, id, expected, actual)
+    for kind, id, expected in change.deletes:
+        actual = versions[kind, id]
+        if actual != expected:
+            raise Stale(kind, id, expected, actual)
 
 
 def _check_claims(change: ChangeSet, state: State) -> dict[tuple[str, str], Claim | None]:
@@ -215,38 +209,41 @@ def _check_levels(change: ChangeSet, state: State) -> dict[LevelKey, tuple[int, 
         actual = state.levels.get((expected.product_id, expected.location_id), (0, 0))[0]
         if actual != expected.on_hand:
             raise LevelMoved(expected, actual)
+    levels = state.levels
     new: dict[LevelKey, tuple[int, int]] = {}
     for movement in change.movements:
         key = (movement.product_id, movement.location_id)
-        on_hand, reserved = new.get(key) or state.levels.get(key, (0, 0))
+        on_hand, reserved = new.get(key) or levels.get(key, _NOTHING)
         new[key] = (on_hand + movement.on_hand, reserved + movement.reserved)
-    rules = {put.record.id: put.record for put in change.puts if isinstance(put.record, Product)}
+    rules = {record.id: record for (record,) in change.puts if type(record) is Product}
+    totals = state.totals
     short: list[Shortage] = []
     for key, (on_hand, reserved) in new.items():
-        product_id, location_id = key
-        total = None if product_id in state.gone else state.totals.get(product_id)
-        rule = rules.get(product_id)
-        if total is None and rule is None:
+        product_id = key[0]
+        total = None if product_id in state.gone else totals.get(product_id)
+        if total is None and product_id not in rules:
             raise NotFound(f"there is no product {product_id}")
         if reserved < 0:
             raise Impossible(f"{key}: {reserved} reserved; more released than was reserved")
         if on_hand < reserved:
-            allowed = rule.allow_backorder if rule else bool(total and total.allow_backorder)
-            if not allowed:
-                before = state.levels.get(key, (0, 0))
-                available = before[0] - before[1]
-                short.append(
-                    Shortage(
-                        product_id=product_id,
-                        location_id=location_id,
-                        requested=available - (on_hand - reserved),
-                        available=max(0, available),
-                    )
-                )
-    short.extend(_left_below_zero(rules, state, new))
+            rule = rules.get(product_id)
+            if not (rule.allow_backorder if rule else total and total.allow_backorder):
+                short.append(_shortage(key, reserved - on_hand, levels.get(key, _NOTHING)))
+    if rules:
+        short.extend(_left_below_zero(rules, state, new))
     if short:
         raise Short(tuple(short))
     return new
+
+
+def _shortage(key: LevelKey, lacking: int, before: tuple[int, int]) -> Shortage:
+    available = before[0] - before[1]
+    return Shortage(
+        product_id=key[0],
+        location_id=key[1],
+        requested=available + lacking,
+        available=max(0, available),
+    )
 
 
 def _left_below_zero(
@@ -275,22 +272,22 @@ def _apply_stock(
     new_id: Callable[[], str],
 ) -> list[Event]:
     told: list[Event] = []
-    for put in change.puts:
-        if isinstance(put.record, Product):
-            _apply_rule(put.record, state)
-    moved: dict[ProductId, None] = {}
+    for (record,) in change.puts:
+        if type(record) is Product:
+            _apply_rule(record, state)
+    levels = state.levels
+    totals = state.totals
     for key, level in new_levels.items():
-        product_id = key[0]
-        total = state.totals[product_id]
-        before = state.levels.get(key, (0, 0))
+        total = totals[key[0]]
+        before = levels.get(key, _NOTHING)
         total.on_hand += level[0] - before[0]
         total.reserved += level[1] - before[1]
-        state.levels[key] = level
-        state.dirty_levels.add(key)
-        moved[product_id] = None
+    levels.update(new_levels)
+    state.dirty_levels.update(new_levels)
+    moved = dict.fromkeys([product_id for product_id, _ in new_levels])
+    state.dirty_totals.update(moved)
     for product_id in moved:
-        state.dirty_totals.add(product_id)
-        total = state.totals[product_id]
+        total = totals[product_id]
         available = total.on_hand - total.reserved
         low = is_low(available, total.threshold)
         if low and not total.is_low:

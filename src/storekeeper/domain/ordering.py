@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
+import msgspec
+
 from storekeeper.domain import events
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.changes import ChangeSet, Check, Put
@@ -26,6 +28,8 @@ from storekeeper.domain.types import MAX_AMOUNT, AccountId, LocationId, OrderId,
 
 NewId = Callable[[], str]
 Allocations = Mapping[int, tuple[Allocation, ...]]
+# Transitions whose detail is a reason that somebody typed.
+WITH_REASON = ("cancelled", "returned")
 
 
 def _same_place(location_id: LocationId) -> LocationId:
@@ -76,18 +80,37 @@ def place(
     Raises `Invalid` for lines of two currencies or a total past what money can hold,
     `TotalChanged` when the expected total isn't the one now.
     """
-    currency = _one_currency(placing.lines)
+    if not placing.lines:
+        raise Invalid("an order needs at least one line", field="lines")
+    currency = _price(placing.lines[0]).currency
     allocations = allocate(placing.lines)
     lines = []
     amount = 0
     checks: dict[str, Check] = {}
     for number, wanted in enumerate(placing.lines, start=1):
-        line = _line(number, wanted, allocations.get(number, ()))
-        lines.append(line)
-        amount += line.unit_price.amount * line.quantity
         product = wanted.product
-        if product.id not in checks:
-            checks[product.id] = Check("Product", product.id, product.version)
+        price = product.price if wanted.unit_price is None else wanted.unit_price
+        if price.currency != currency:
+            raise Invalid(
+                f"{product.sku} is priced in {price.currency}, the first line in {currency}; "
+                "order them apart",
+                field=f"lines[{number - 1}]",
+            )
+        is_tracked = product.track_stock
+        lines.append(
+            OrderLine(
+                id=number,
+                product_id=product.id,
+                sku=product.sku,
+                name=product.name,
+                unit_price=price,
+                quantity=wanted.quantity,
+                tracked=is_tracked,
+                allocations=allocations.get(number, ()) if is_tracked else (),
+            )
+        )
+        amount += price.amount * wanted.quantity
+        checks[product.id] = Check("Product", product.id, product.version)
     total = Money(amount=amount, currency=currency)
     if total.amount > MAX_AMOUNT * 1_000:
         raise Invalid("the order's total is larger than the shop can book", field="lines")
@@ -119,9 +142,7 @@ def place(
         if placing.confirm
         else (placed,),
     )
-    told = (
-        (events.ORDER_PLACED, events.ORDER_CONFIRMED) if placing.confirm else (events.ORDER_PLACED,)
-    )
+    told = event(order, events.ORDER_PLACED, step)
     change = ChangeSet(
         puts=(Put(order),),
         checks=tuple(checks.values()),
@@ -130,7 +151,7 @@ def place(
             if placing.confirm
             else movements(order, step, reason="reserved", reserved=1)
         ),
-        events=tuple(event(order, kind, step) for kind in told),
+        events=(told, _also(told, events.ORDER_CONFIRMED, step)) if placing.confirm else (told,),
     )
     return order, change
 
@@ -190,11 +211,32 @@ def expire(order: Order, step: Step) -> tuple[Order, ChangeSet]:
 def without_personal_data(order: Order, step: Step) -> Order:
     """The order with nothing left that says who it was for; the same where nothing does.
 
-    The customer's id stays: it leads to an account that holds no personal data either.
+    The customer's id stays: it leads to an account that holds no personal data either. Reasons go
+    also where staff wrote them down: they are what the customer said. What a shipment was sent
+    with stays.
     """
-    if not order.email and order.shipping_address is None and not order.note:
+    timeline = tuple(
+        msgspec.structs.replace(one, detail="") if one.kind in WITH_REASON else one
+        for one in order.timeline
+    )
+    returns = tuple(msgspec.structs.replace(one, reason="") for one in order.returns)
+    if (
+        not order.email
+        and order.shipping_address is None
+        and not order.note
+        and timeline == order.timeline
+        and returns == order.returns
+    ):
         return order
-    return moved(order, step, "personal_data_removed", email="", shipping_address=None, note="")
+    return moved(
+        msgspec.structs.replace(order, timeline=timeline),
+        step,
+        "personal_data_removed",
+        email="",
+        shipping_address=None,
+        note="",
+        returns=returns,
+    )
 
 
 def require_state(order: Order, verb: str, *states: str) -> None:
@@ -237,6 +279,7 @@ def movements(
     order: Order, step: Step, *, reason: Reason, on_hand: int = 0, reserved: int = 0
 ) -> Iterator[Movement]:
     """One movement per product and location; `on_hand` and `reserved` are signs (-1, 0, 1)."""
+    reference = order.reference
     for (product_id, location_id), quantity in claims_on_stock(order).items():
         yield Movement(
             id=step.new_id(),
@@ -247,7 +290,7 @@ def movements(
             reason=reason,
             at=step.now,
             by=step.by,
-            reference=order.reference,
+            reference=reference,
         )
 
 
@@ -267,6 +310,11 @@ def event(order: Order, kind: str, step: Step, **more: object) -> Event:
             **more,
         },
     )
+
+
+def _also(told: Event, kind: str, step: Step) -> Event:
+    """Another event of the same moment, which says the same of the order."""
+    return Event(id=step.new_id(), kind=kind, subject=told.subject, at=told.at, data=told.data)
 
 
 def _restock(order: Order, step: Step) -> Iterator[Movement]:
@@ -299,34 +347,5 @@ def _restock(order: Order, step: Step) -> Iterator[Movement]:
         )
 
 
-def _one_currency(lines: Sequence[WantedLine]) -> str:
-    if not lines:
-        raise Invalid("an order needs at least one line", field="lines")
-    currency = _price(lines[0]).currency
-    for number, line in enumerate(lines):
-        found = _price(line).currency
-        if found != currency:
-            raise Invalid(
-                f"{line.product.sku} is priced in {found}, the first line in {currency}; "
-                "order them apart",
-                field=f"lines[{number}]",
-            )
-    return currency
-
-
 def _price(line: WantedLine) -> Money:
     return line.product.price if line.unit_price is None else line.unit_price
-
-
-def _line(number: int, wanted: WantedLine, allocations: tuple[Allocation, ...]) -> OrderLine:
-    product = wanted.product
-    return OrderLine(
-        id=number,
-        product_id=product.id,
-        sku=product.sku,
-        name=product.name,
-        unit_price=_price(wanted),
-        quantity=wanted.quantity,
-        tracked=product.track_stock,
-        allocations=allocations if product.track_stock else (),
-    )

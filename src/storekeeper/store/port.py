@@ -36,7 +36,7 @@ class Page(Struct, Generic[T], frozen=True, kw_only=True):
 class ProductQuery(Struct, frozen=True, kw_only=True):
     """Which products to list. `words` is full text over name, SKU, description, category, tags.
 
-    Prices in minor units, inclusive. `status` None lists all.
+    Prices in minor units, inclusive. `status` None lists all. `in_stock` as `Listed.in_stock`.
     """
 
     words: str = ""
@@ -66,9 +66,10 @@ class OrderQuery(Struct, frozen=True, kw_only=True):
 
 
 class MovementQuery(Struct, frozen=True, kw_only=True):
-    """Which ledger lines to list, newest first."""
+    """Which ledger lines to list, newest first. `sku`, folded, names the product that has it now."""
 
     product_id: ProductId | None = None
+    sku: str | None = None
     location_id: LocationId | None = None
     reason: Reason | None = None
     reference: str | None = None
@@ -79,10 +80,22 @@ class MovementQuery(Struct, frozen=True, kw_only=True):
 
 
 class Listed(Struct, frozen=True, kw_only=True):
-    """A product and its units over all locations."""
+    """A product and its units over all locations.
+
+    `variant_in_stock`: whether an active variant of a parent is in stock; false for all others.
+    """
 
     product: Product
     stock: StockTotal
+    variant_in_stock: bool = False
+
+    @property
+    def in_stock(self) -> bool:
+        """Whether customers can order it now or, of a parent, one of its variants."""
+        product = self.product
+        if product.is_parent:
+            return self.variant_in_stock
+        return not product.track_stock or product.allow_backorder or self.stock.available > 0
 
 
 class StoredEvent(Struct, frozen=True, kw_only=True):
@@ -162,6 +175,10 @@ class Store(Protocol):
     ) -> Page[R]:
         """All records of a kind that there are only some of (locations, endpoints, jobs)."""
 
+    async def count(self, kind: type[Any], index: str, value: str, *, at_most: int) -> int:
+        """How many records of a kind have a value in an indexed field; past `at_most` it stops
+        counting."""
+
     async def claim(self, scope: str, value: str) -> Claim | None: ...
 
     async def claims(self, scope: str, values: Sequence[str]) -> dict[str, Claim]: ...
@@ -232,6 +249,9 @@ class Store(Protocol):
 
     async def check_writable(self) -> None:
         """Raises `StoreUnavailable` unless a write would succeed now."""
+
+    async def rest(self) -> None:
+        """Gives back memory that a large piece of work, which has ended, left in caches."""
 
     def queue_depth(self) -> int: ...
 

@@ -39,7 +39,10 @@ def write_products(
             changed.append((*_row(product), product.id))
         tags.extend((tag.casefold(), pk) for tag in dict.fromkeys(product.tags))
         # Composed as what is searched for is, so that one letter is one whoever typed it.
-        words.append((pk, *(normalize("NFC", text) for text in _texts(product))))
+        texts = _texts(product)
+        if not "".join(texts).isascii():
+            texts = tuple([normalize("NFC", text) for text in texts])
+        words.append((pk, *texts))
     if changed:
         connection.executemany("DELETE FROM product_tag WHERE product_pk = ?", old_pks)
         connection.executemany("DELETE FROM product_text WHERE rowid = ?", old_pks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,16 @@ from storekeeper.store.sqlite.connect import BUSY_MS, connect
 _LISTED = """
 SELECT p.doc, t.product_pk, t.on_hand, t.reserved, t.threshold, t.is_low, t.backorder
   FROM product p JOIN total t ON t.product_pk = p.pk
+"""
+# What `Listed.in_stock` says of a product that is no parent, and of the variants of one.
+SELLS = "({total}.on_hand > {total}.reserved OR {total}.backorder = 1 OR {product}.tracked = 0)"
+A_VARIANT_SELLS = f"""
+EXISTS (SELECT 1 FROM product v JOIN total vt ON vt.product_pk = v.pk
+         WHERE v.parent_id = {{parent}} AND v.status = 'active'
+           AND {SELLS.format(product="v", total="vt")})
+"""
+_SELLING_PARENTS = f"""
+SELECT w.value FROM json_each(?) w WHERE {A_VARIANT_SELLS.format(parent="w.value")}
 """
 _MOVED = """
 SELECT m.seq, m.id, p.id, m.location_id, m.on_hand, m.reserved, m.reason, m.at, m.by,
@@ -66,6 +77,10 @@ class Reader:
 
     def close(self) -> None:
         self.connection.close()
+
+    def shrink(self) -> None:
+        """Lets go of the pages in its cache."""
+        self.connection.execute("PRAGMA shrink_memory")
 
     def rows(self, sql: str, bindings: Sequence[Any] = ()) -> list[Any]:
         return self.connection.execute(sql, tuple(bindings)).fetchall()
@@ -141,6 +156,11 @@ class Reader:
             lambda row: cursor.encode(name, row[0]),
         )
 
+    def count(self, kind: type[Any], index: str, value: str, at_most: int) -> int:
+        sql = "SELECT 1 FROM record_index WHERE kind = ? AND field = ? AND value = ? LIMIT ?"
+        found = self.rows(f"SELECT count(*) FROM ({sql})", (kind.__name__, index, value, at_most))
+        return int(found[0][0])
+
     def claims(self, scope: str, values: Sequence[str]) -> dict[str, Claim]:
         found = self.rows(
             "SELECT c.scope, c.value, c.owner, c.note FROM json_each(?2) w "
@@ -161,12 +181,34 @@ class Reader:
         return {sku: kinds.decode(Product, doc) for sku, doc in found}
 
     def listed(self, ids: Sequence[ProductId]) -> dict[ProductId, Listed]:
-        found = self.rows(
-            f"{_LISTED} WHERE p.version > 0 AND p.id IN (SELECT value FROM json_each(?))",
-            (msgspec.json.encode(ids).decode(),),
-        )
-        items = [listed_of(row) for row in found]
-        return {item.product.id: item for item in items}
+        with self.at_one_moment():
+            found = self.rows(
+                f"{_LISTED} WHERE p.version > 0 AND p.id IN (SELECT value FROM json_each(?))",
+                (msgspec.json.encode(ids).decode(),),
+            )
+            return {item.product.id: item for item in self.with_variants(found)}
+
+    @contextmanager
+    def at_one_moment(self) -> Iterator[None]:
+        """What is read inside is of one moment, however many questions it takes."""
+        self.connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.connection.execute("COMMIT")
+
+    def with_variants(self, rows: Sequence[Any]) -> list[Listed]:
+        """What the rows list; one more question where there are parents, for all of them."""
+        items = [listed_of(row) for row in rows]
+        parents = [item.product.id for item in items if item.product.is_parent]
+        if not parents:
+            return items
+        found = self.rows(_SELLING_PARENTS, (msgspec.json.encode(parents).decode(),))
+        selling = {id for (id,) in found}
+        return [
+            msgspec.structs.replace(item, variant_in_stock=item.product.id in selling)
+            for item in items
+        ]
 
     def low_stock(self, limit: int, after: str | None) -> Page[Listed]:
         start = cursor.decode(after, "low", int)[0] if after else 0
@@ -208,8 +250,14 @@ class Reader:
 
         before = cursor.decode(query.cursor, "movements", int)[0] if query.cursor else None
         sql = _MOVEMENT
-        if query.product_id is not None:
-            start = self._chain_start("movement", "seq", "last_movement", query.product_id, before)
+        product_id: str | None = query.product_id
+        if query.sku is not None:
+            claim = self.claims("sku", [query.sku]).get(query.sku)
+            if claim is None or product_id not in (None, claim.owner):
+                return Page(items=())
+            product_id = claim.owner
+        if product_id is not None:
+            start = self._chain_start("movement", "seq", "last_movement", product_id, before)
             if start is None:
                 return Page(items=())
             sql = (
@@ -233,7 +281,7 @@ class Reader:
             )
         also("m.at >= ?", query.at_from and kinds.micros(query.at_from))
         also("m.at < ?", query.at_before and kinds.micros(query.at_before))
-        order = "" if query.product_id is not None else "ORDER BY m.seq DESC"
+        order = "" if product_id is not None else "ORDER BY m.seq DESC"
         found = self.rows(
             f"{sql} WHERE {' AND '.join(where)} {order} LIMIT ?", (*bindings, query.limit + 1)
         )

@@ -9,35 +9,35 @@ from __future__ import annotations
 
 import mmap
 import os
-import struct
 import zlib
+from functools import lru_cache
 from pathlib import Path
 
 _SLOTS = 8_192
 _TOPICS = {"accounts": 0, "catalog": 1}
-_COUNTER = struct.Struct("=Q")
+_COUNTER_BYTES = 8
 
 
 class Stamps:
     """A file of counters beside the database; several keys may share one."""
 
     def __init__(self, path: Path) -> None:
-        size = len(_TOPICS) * _SLOTS * _COUNTER.size
+        size = len(_TOPICS) * _SLOTS * _COUNTER_BYTES
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             _reserve(descriptor, size)
             self._memory = mmap.mmap(descriptor, size)
+            self._counters = memoryview(self._memory).cast("Q")
         finally:
             os.close(descriptor)
 
     def read(self, topic: str, key: str) -> int:
-        return int(_COUNTER.unpack_from(self._memory, _offset(topic, key))[0])
+        return self._counters[_slot(topic, key)]
 
     def bump(self, touched: set[tuple[str, str]]) -> None:
         """Raises the counters of (topic, key) pairs; only under the write lock."""
-        for offset in {_offset(topic, key) for topic, key in touched}:
-            value = _COUNTER.unpack_from(self._memory, offset)[0]
-            _COUNTER.pack_into(self._memory, offset, value + 1)
+        for slot in {_slot(topic, key) for topic, key in touched}:
+            self._counters[slot] += 1
 
     def bump_all(self) -> None:
         """Lets every cache look again; only under the write lock.
@@ -45,11 +45,11 @@ class Stamps:
         Done at each start: the process that was here before may have been killed between a commit
         and the bump that tells of it.
         """
-        for offset in range(0, len(self._memory), _COUNTER.size):
-            value = _COUNTER.unpack_from(self._memory, offset)[0]
-            _COUNTER.pack_into(self._memory, offset, value + 1)
+        for slot in range(len(self._counters)):
+            self._counters[slot] += 1
 
     def close(self) -> None:
+        self._counters.release()
         self._memory.close()
 
 
@@ -62,6 +62,6 @@ def _reserve(descriptor: int, size: int) -> None:
         os.ftruncate(descriptor, size)
 
 
-def _offset(topic: str, key: str) -> int:
-    slot = zlib.crc32(key.encode()) % _SLOTS
-    return (_TOPICS[topic] * _SLOTS + slot) * _COUNTER.size
+@lru_cache(maxsize=4_096)
+def _slot(topic: str, key: str) -> int:
+    return _TOPICS[topic] * _SLOTS + zlib.crc32(key.encode()) % _SLOTS

@@ -34,7 +34,7 @@ from storekeeper.store.port import (
     Summary,
     Topic,
 )
-from storekeeper.store.sqlite import audit, kinds, schema
+from storekeeper.store.sqlite import audit, kinds, memory, schema
 from storekeeper.store.sqlite.connect import BUSY_MS, connect, explain, told_clearly
 from storekeeper.store.sqlite.listing import is_quick, list_categories, list_products
 from storekeeper.store.sqlite.reader import Reader, movement_of
@@ -43,6 +43,7 @@ from storekeeper.store.sqlite.writer import Writer
 
 R = TypeVar("R")
 Question = Callable[[Reader], Any]
+Errand = Callable[[], None]
 READ_BATCH = 64
 
 
@@ -153,6 +154,9 @@ class SqliteStore:
         newest_first: bool = False,
     ) -> Page[R]:
         return await self.ask(lambda reader: reader.list_all(kind, limit, cursor, newest_first))
+
+    async def count(self, kind: type[Any], index: str, value: str, *, at_most: int) -> int:
+        return await self.ask(lambda reader: reader.count(kind, index, value, at_most))
 
     async def claim(self, scope: str, value: str) -> Claim | None:
         found = await self.claims(scope, [value])
@@ -267,7 +271,13 @@ class SqliteStore:
             yield [movement_of(row) for row in rows]
 
     async def check_writable(self) -> None:
-        await self._write_lane.ask(None)
+        await self._write_lane.ask(self._writer.probe)
+
+    async def rest(self) -> None:
+        await self._write_lane.ask(self._writer.shrink)
+        for lane in self._read_lanes:
+            await lane.ask(Reader.shrink)
+        await asyncio.to_thread(memory.trim)
 
     def queue_depth(self) -> int:
         return len(self._write_lane)
@@ -285,18 +295,22 @@ class SqliteStore:
         self._stamps.close()
         os.close(self._in_use)
 
-    def _write(self, items: Sequence[ChangeSet | None]) -> list[Exception | None]:
-        """What the write lane does: commits, and answers probes (None) by trying the lock."""
-        changes = [item for item in items if item is not None]
+    def _write(self, items: Sequence[ChangeSet | Errand]) -> list[Exception | None]:
+        """What the write lane does: commits, and runs errands that need the writer."""
+        changes = [item for item in items if isinstance(item, ChangeSet)]
         outcomes = iter(self._writer.commit(changes) if changes else ())
         if len(changes) == len(items):
             return list(outcomes)
-        probe: Exception | None = None
+        return [
+            next(outcomes) if isinstance(item, ChangeSet) else self._run(item) for item in items
+        ]
+
+    def _run(self, errand: Errand) -> Exception | None:
         try:
-            self._writer.probe()
+            errand()
         except apsw.Error as error:
-            probe = explain(error, self.path)
-        return [probe if item is None else next(outcomes) for item in items]
+            return explain(error, self.path)
+        return None
 
     def _answerer(self, reader: Reader) -> Callable[[Sequence[Question]], list[Any]]:
         def answer(questions: Sequence[Question]) -> list[Any]:

@@ -16,6 +16,7 @@ import apsw
 from storekeeper.domain.admission import Admitted, State, Total, admit, touched
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.changes import ChangeSet, Claim, Impossible, Taken
+from storekeeper.domain.events import Event
 from storekeeper.domain.orders import Order
 from storekeeper.domain.stock import Movement
 from storekeeper.store.port import ANY_PRODUCT
@@ -29,6 +30,8 @@ CHECKPOINT_PAGES = 4_000
 ORDER = "order:"
 # What a batch or two may need; with less the shop says that it can't be written.
 SPARE_BYTES = 1 << 20
+# Products whose stock is remembered between batches, about 1 KiB each.
+MOST_KNOWN = 4_000
 
 _PRODUCTS = """
 SELECT json_group_array(json_array(p.id, p.pk, p.version, t.on_hand, t.reserved, t.threshold,
@@ -81,6 +84,22 @@ class Counters:
         self.observe_batch: Callable[[int], None] = lambda size: None
 
 
+class Known:
+    """Products as the last commit left them: row, version, total, levels, and the newest movement
+    and order line. Kept from batch to batch while nobody else writes; an order then reads nothing
+    but its own id."""
+
+    __slots__ = ("chains", "data_version", "levels", "pks", "totals", "versions")
+
+    def __init__(self, data_version: int = -1) -> None:
+        self.data_version = data_version
+        self.pks: dict[str, int] = {}
+        self.versions: dict[str, int] = {}
+        self.totals: dict[Any, Total] = {}
+        self.levels: dict[Any, tuple[int, int]] = {}
+        self.chains: dict[str, list[int]] = {}
+
+
 class Writer:
     """Commits batches of change sets. All methods run on the writer's own thread."""
 
@@ -98,10 +117,8 @@ class Writer:
         self._clock = clock
         self._new_id = new_id
         self.counters = Counters()
-        # Of the batch at hand: rows by id, and the newest movement and order line of each product.
-        self._product_pks: dict[str, int] = {}
+        self._known = Known()
         self._order_pks: dict[str, int] = {}
-        self._chains: dict[str, list[int]] = {}
 
     def open(self) -> None:
         self._connection = connect(self._path, cache_mib=24, busy_ms=self._busy_ms)
@@ -143,6 +160,10 @@ class Writer:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute("ROLLBACK")
 
+    def shrink(self) -> None:
+        """Lets go of the pages in its cache."""
+        self._connection.execute("PRAGMA shrink_memory")
+
     @contextlib.contextmanager
     def _own_turn(self) -> Iterator[None]:
         self._await_turn()
@@ -170,20 +191,21 @@ class Writer:
         bumps = _stamps_of(changes)
         connection.execute("BEGIN IMMEDIATE")
         try:
+            writes_products = ("catalog", ANY_PRODUCT) in bumps
+            if writes_products:
+                self._known = Known()
             state = self._load(changes)
             results = admit(changes, state, self._clock(), self._new_id)
             admitted = [result for result in results if isinstance(result, Admitted)]
             if admitted:
                 self._write(admitted, state)
                 self._stamps.bump(bumps)
-        except BaseException:
-            self._roll_back()
-            raise
-        try:
             connection.execute("COMMIT" if admitted else "ROLLBACK")
         except BaseException:
             self._roll_back()
             raise
+        if writes_products:
+            self._known = Known()
         if admitted:
             self._stamps.bump(bumps)
             self.counters.batches += 1
@@ -192,41 +214,33 @@ class Writer:
         return [result if isinstance(result, Exception) else None for result in results]
 
     def _roll_back(self) -> None:
+        self._known = Known()
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 
     def _load(self, changes: Sequence[ChangeSet]) -> State:
-        records, claims, levels, product_ids, references = touched(changes)
+        records, claims, _, product_ids, references = touched(changes)
         connection = self._connection
         versions = dict.fromkeys(records, 0)
-        wanted: set[str] = (
-            {id for kind, id in records if kind == "Product"} | product_ids | references
-        )
-        totals: dict[Any, Total] = {}
-        ids: dict[int, str] = {}
-        self._product_pks = {}
+        wanted: set[str] = {id for kind, id in records if kind == "Product"}
+        wanted |= product_ids
+        wanted |= references
+        known = self._know(wanted)
+        orders = []
+        others = []
+        for key in records:
+            kind, id = key
+            if kind == "Product":
+                versions[key] = known.versions.get(id, 0)
+            elif kind == "Order":
+                orders.append(id)
+            else:
+                others.append(key)
         self._order_pks = {}
-        self._chains = {}
-        if wanted:
-            for row in lookup(connection, _PRODUCTS, wanted):
-                id, pk, version, on_hand, reserved, threshold, low, backorder, *ends = row
-                self._product_pks[id] = pk
-                self._chains[id] = ends
-                ids[pk] = id
-                if ("Product", id) in versions:
-                    versions["Product", id] = version
-                if version:
-                    totals[id] = Total(on_hand, reserved, threshold, bool(low), bool(backorder))
-        found: dict[Any, tuple[int, int]] = {}
-        if levels or product_ids:
-            for pk, location, on_hand, reserved in lookup(connection, _LEVELS, ids):
-                found[ids[pk], location] = (on_hand, reserved)
-        orders = [id for kind, id in records if kind == "Order"]
         if orders:
             for id, version, pk in lookup(connection, _ORDERS, orders):
                 versions["Order", id] = version
                 self._order_pks[id] = pk
-        others = [key for key in records if key[0] not in ("Product", "Order")]
         if others:
             for kind, id, version in lookup(connection, _RECORDS, others):
                 versions[kind, id] = version
@@ -237,7 +251,32 @@ class Writer:
         referenced = set()
         if references:
             referenced = {row[0] for row in lookup(connection, _REFERENCED, references)}
-        return State(versions, held, found, totals, referenced)
+        return State(versions, held, known.levels, known.totals, referenced)
+
+    def _know(self, wanted: set[str]) -> Known:
+        """What is known of `wanted` and maybe of others; looked up where it isn't."""
+        connection = self._connection
+        known = self._known
+        # Changes when another connection has committed, and never by our own commits.
+        data_version = scalar(connection, "PRAGMA data_version")
+        if known.data_version != data_version or len(known.pks) > MOST_KNOWN:
+            known = self._known = Known(data_version)
+        missing = wanted - known.pks.keys()
+        if not missing:
+            return known
+        ids: dict[int, str] = {}
+        for row in lookup(connection, _PRODUCTS, missing):
+            id, pk, version, on_hand, reserved, threshold, low, backorder, *ends = row
+            known.pks[id] = pk
+            known.versions[id] = version
+            known.chains[id] = ends
+            ids[pk] = id
+            if version:
+                known.totals[id] = Total(on_hand, reserved, threshold, bool(low), bool(backorder))
+        if ids:
+            for pk, location, on_hand, reserved in lookup(connection, _LEVELS, ids):
+                known.levels[ids[pk], location] = (on_hand, reserved)
+        return known
 
     def _write(self, admitted: Sequence[Admitted], state: State) -> None:
         products: dict[str, Product] = {}
@@ -245,38 +284,35 @@ class Writer:
         created: set[str] = set()
         records: dict[tuple[str, str], Any] = {}
         movements: list[Movement] = []
-        events: list[tuple[Any, ...]] = []
+        told: list[Event] = []
         for result in admitted:
             change = result.change
             for delete in change.deletes:
                 records[delete.kind, delete.id] = None
-            for put in change.puts:
-                record = put.record
-                if isinstance(record, Order):
+            for (record,) in change.puts:
+                if type(record) is Order:
                     orders[record.id] = record
                     if record.version == 1:
                         created.add(record.id)
-                elif isinstance(record, Product):
+                elif type(record) is Product:
                     products[record.id] = record
                     records.pop(("Product", record.id), None)
                 else:
                     records[type(record).__name__, record.id] = record
             movements.extend(change.movements)
-            events.extend(
-                (e.id, e.kind, e.subject, kinds.micros(e.at), kinds.encode(e.data))
-                for e in (*change.events, *result.events)
-            )
+            told.extend(change.events)
+            told.extend(result.events)
         connection = self._connection
         gone = [id for (kind, id), record in records.items() if kind == "Product" and not record]
         if products or gone:
-            write_products(connection, products.values(), gone, self._product_pks)
+            write_products(connection, products.values(), gone, self._known.pks)
         if records:
             _write_records(connection, records)
         if orders:
             self._write_orders(orders.values(), created, state)
         if movements:
             self._write_movements(movements)
-        insert(connection, "INSERT INTO event (id, kind, subject, at, data)", events)
+        _write_events(connection, told)
         self._write_stock(state)
         _write_claims(connection, state)
 
@@ -321,8 +357,8 @@ class Writer:
                 customers[order.customer_id] = pk
             for product_id in dict.fromkeys([line.product_id for line in order.lines]):
                 line_pk += 1
-                ends = self._chains[product_id]
-                lines.append((line_pk, self._product_pks[product_id], ends[1], pk))
+                ends = self._known.chains[product_id]
+                lines.append((line_pk, self._known.pks[product_id], ends[1], pk))
                 ends[1] = line_pk
                 state.dirty_totals.add(product_id)
         insert(
@@ -345,29 +381,44 @@ class Writer:
             )
 
     def _write_movements(self, movements: list[Movement]) -> None:
-        pks = self._product_pks
+        pks = self._known.pks
+        chains = self._known.chains
         seq = scalar(self._connection, "SELECT coalesce(max(seq), 0) FROM movement")
         rows: list[tuple[Any, ...]] = []
+        # The movements of one change set share their time and their reference.
+        at = reference = None
+        at_micros = 0
+        order_pk: int | None = None
+        kept_reference = ""
         for m in movements:
             seq += 1
-            ends = self._chains.setdefault(m.product_id, [0, 0])
-            order_pk = None
-            if m.reference.startswith(ORDER):
-                order_pk = self._order_pks.get(m.reference.removeprefix(ORDER))
+            if m.at is not at:
+                at = m.at
+                at_micros = kinds.micros(at)
+            if m.reference is not reference:
+                reference = kept_reference = m.reference
+                order_pk = None
+                if reference.startswith(ORDER):
+                    order_pk = self._order_pks.get(reference.removeprefix(ORDER))
+                    kept_reference = reference if order_pk is None else ""
+            product_id = m.product_id
+            ends = chains.get(product_id)
+            if ends is None:
+                ends = chains[product_id] = [0, 0]
             rows.append(
                 (
                     seq,
                     m.id,
-                    pks[m.product_id],
+                    pks[product_id],
                     ends[0],
                     m.location_id,
                     m.on_hand,
                     m.reserved,
                     m.reason,
-                    kinds.micros(m.at),
+                    at_micros,
                     m.by,
                     order_pk,
-                    m.reference if order_pk is None else "",
+                    kept_reference,
                     m.note,
                 )
             )
@@ -380,7 +431,7 @@ class Writer:
         )
 
     def _write_stock(self, state: State) -> None:
-        pks = self._product_pks
+        pks = self._known.pks
         totals = state.totals
         insert(
             self._connection,
@@ -409,7 +460,7 @@ class Writer:
                     total.threshold,
                     int(total.is_low),
                     int(total.allow_backorder),
-                    *self._chains.get(id, (0, 0)),
+                    *self._known.chains.get(id, (0, 0)),
                 )
                 for id, total in ((id, totals[id]) for id in state.dirty_totals)
             ],
@@ -418,6 +469,23 @@ class Writer:
             "backorder = excluded.backorder, last_movement = excluded.last_movement, "
             "last_line = excluded.last_line",
         )
+
+
+def _write_events(connection: apsw.Connection, told: Sequence[Event]) -> None:
+    rows: list[tuple[Any, ...]] = []
+    # The events of one moment share their time, and may share what they tell.
+    at = data = None
+    at_micros = 0
+    text = ""
+    for event in told:
+        if event.at is not at:
+            at = event.at
+            at_micros = kinds.micros(at)
+        if event.data is not data:
+            data = event.data
+            text = kinds.encode(data)
+        rows.append((event.id, event.kind, event.subject, at_micros, text))
+    insert(connection, "INSERT INTO event (id, kind, subject, at, data)", rows)
 
 
 def _write_records(connection: apsw.Connection, records: dict[tuple[str, str], Any]) -> None:
@@ -463,17 +531,23 @@ def _stamps_of(changes: Sequence[ChangeSet]) -> set[tuple[str, str]]:
     """The counters that tell of these changes."""
     found: set[tuple[str, str]] = set()
     for change in changes:
-        written = [(type(put.record).__name__, put.record.id) for put in change.puts]
-        written.extend((delete.kind, delete.id) for delete in change.deletes)
-        for kind, id in written:
-            if kind in kinds.ACCOUNT_KINDS:
-                found.add(("accounts", id))
-            elif kind == "Product":
-                found.add(("catalog", id))
-                found.add(("catalog", ANY_PRODUCT))
-            elif kind == "Location":
-                found.add(("catalog", "locations"))
+        for put in change.puts:
+            record = put[0]
+            if type(record) is not Order:
+                _add_stamps(found, type(record).__name__, record.id)
+        for delete in change.deletes:
+            _add_stamps(found, delete.kind, delete.id)
     return found
+
+
+def _add_stamps(found: set[tuple[str, str]], kind: str, id: str) -> None:
+    if kind in kinds.ACCOUNT_KINDS:
+        found.add(("accounts", id))
+    elif kind == "Product":
+        found.add(("catalog", id))
+        found.add(("catalog", ANY_PRODUCT))
+    elif kind == "Location":
+        found.add(("catalog", "locations"))
 
 
 def _of_constraint(error: apsw.ConstraintError) -> Exception:
