@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from storekeeper.domain.errors import Invalid
+from storekeeper.domain.money import from_decimal_text
 from storekeeper.services.csv_format import (
     bool_of,
     defuse,
@@ -88,6 +89,28 @@ def test_names_and_values_survive_their_cell(values: dict[str, str]) -> None:
 )
 def test_prices_are_read_exactly(cell: str, currency: str, amount: int) -> None:
     assert price_of(cell, currency).amount == amount
+
+
+@given(
+    st.from_regex(r"-?[0-9]{1,15}(\.[0-9]{1,6})?", fullmatch=True),
+    st.sampled_from(["GBP", "JPY", "KWD"]),
+)
+@example("-0.5", "GBP")
+@example("007.50", "GBP")
+@example("999999999.99", "GBP")
+@example("9999999999999", "GBP")
+@example("1.50", "JPY")
+@example("1.000", "GBP")
+def test_prices_are_read_as_decimal_arithmetic_has_them(cell: str, currency: str) -> None:
+    try:
+        expected: int | str = from_decimal_text(cell, currency)
+    except Invalid as error:
+        expected = error.detail
+    try:
+        found: int | str = price_of(cell, currency).amount
+    except Invalid as error:
+        found = error.detail
+    assert found == expected
 
 
 @pytest.mark.parametrize("cell", ["", "1,50", "1.999", "£5", "1e3", "1_000", "NaN", "9" * 20])

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,13 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from storekeeper.domain.catalog import Product
 from storekeeper.domain.changes import ChangeSet, Put
 from storekeeper.domain.work import Job
+from storekeeper.services.catalog import ProductPatch
+from storekeeper.services.csv_import import Mode
 from storekeeper.services.jobs import Jobs
-from tests.catalog.desk import ADMIN, Desk, desk_at
+from tests.catalog.desk import ADMIN, BY_ADMIN, Desk, desk_at
 from tests.csv.files import products
 
 HEADER = "sku,name,price\n"
@@ -94,9 +97,52 @@ async def test_a_file_with_a_bad_row_fails_whole_and_says_so(desk: Desk) -> None
     job = await submitted(desk, TWO + "BAD,Bad,x\n")
     await desk.jobs.work_off()
     job = await desk.jobs.job(job.id)
-    assert (job.state, job.failed) == ("failed", 1)
-    assert "nothing is applied" in job.message
+    assert (job.state, job.rows, job.failed) == ("failed", 3, 1)
+    assert (job.created, job.updated, job.unchanged) == (0, 0, 0), "none of them was kept"
+    assert "nothing was written" in job.message
     assert await products(desk) == {}
+
+
+async def test_a_job_that_broke_off_before_it_wrote_counts_no_row_as_kept(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the checking had counted was shown as if it had been made."""
+    job = await submitted(desk, LONG)
+    asked, by_sku = 0, desk.store.products_by_sku
+
+    async def that_breaks(skus: Sequence[str]) -> dict[str, Product]:
+        nonlocal asked
+        asked += 1
+        if asked > 3:
+            await asyncio.sleep(0.05)  # the job tells of its progress meanwhile
+            raise ZeroDivisionError
+        return await by_sku(skus)
+
+    monkeypatch.setattr(desk.store, "products_by_sku", that_breaks)
+    await desk.another_runner("unlucky", tick_seconds=0.01).work_off()
+    job = await desk.jobs.job(job.id)
+    assert (job.state, job.phase, job.rows > 0) == ("failed", "checking", True)
+    assert (job.created, job.updated, job.unchanged) == (0, 0, 0)
+    assert "nothing was written" in job.message
+
+
+async def test_a_job_that_broke_off_while_it_wrote_says_what_is_kept(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await submitted(desk, LONG, mode="skip_bad")
+    by_sku = desk.store.products_by_sku
+
+    async def that_breaks(skus: Sequence[str]) -> dict[str, Product]:
+        if "p3000" in skus:
+            raise ZeroDivisionError
+        return await by_sku(skus)
+
+    monkeypatch.setattr(desk.store, "products_by_sku", that_breaks)
+    await desk.jobs.work_off()
+    job = await desk.jobs.job(job.id)
+    kept = len(await products(desk))
+    assert (job.state, job.created) == ("failed", kept)
+    assert f"the rows up to line {kept + 1} are written" in job.message
 
 
 async def test_a_file_that_is_none_fails_with_the_reason(desk: Desk) -> None:
@@ -200,8 +246,35 @@ async def test_a_job_that_a_crash_cut_short_is_finished_at_the_next_start(tmp_pa
     async with desk_at(tmp_path, node=1) as desk:
         assert await desk.jobs.work_off() == 1
         after = await desk.jobs.job(job.id)
-        assert (after.state, after.created, after.unchanged) == ("done", 6_000 - kept, kept)
+        # The figures are those of the whole file, not of what was left of it.
+        assert (after.state, after.rows) == ("done", 6_000)
+        assert (after.created, after.unchanged, after.failed) == (6_000, 0, 0)
         assert len(await products(desk)) == 6_000
+
+
+@pytest.mark.parametrize("mode", ["skip_bad", "all_or_nothing"])
+async def test_what_staff_edit_while_an_import_is_interrupted_stays_as_they_left_it(
+    desk: Desk, mode: Mode
+) -> None:
+    """A products import began again at its first row and undid the edits."""
+    old = await desk.create("P0", name="Before the import")
+    job = await submitted(desk, LONG, mode=mode)
+    async with running(desk.jobs):
+        while not (await desk.jobs.job(job.id)).applied_line:
+            await asyncio.sleep(0.001)
+    stopped = await desk.jobs.job(job.id)
+    assert (stopped.state, stopped.rows < 6_000) == ("waiting", True)
+    assert (await products(desk))["P0"].name == "Product 0"
+    await desk.catalog.patch(BY_ADMIN, old.id, ProductPatch(name="As staff named it"))
+    writes = await desk.events()
+    assert await desk.another_runner("the next start").work_off() == 1
+    done, made = await desk.jobs.job(job.id), await products(desk)
+    assert made["P0"].name == "As staff named it"
+    assert (done.state, done.rows) == ("done", 6_000)
+    assert (done.created, done.updated, done.unchanged) == (5_999, 1, 0)
+    assert len(made) == 6_000
+    again = (await desk.events())[len(writes) :]
+    assert again.count("products.imported") == (6_000 - stopped.rows) / 1_000, "each chunk once"
 
 
 async def test_a_shop_that_stops_gives_its_job_back(desk: Desk) -> None:

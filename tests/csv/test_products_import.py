@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from storekeeper.domain.errors import Forbidden, Invalid
+from storekeeper.domain.stock import Level
+from storekeeper.domain.types import ProductId
 from storekeeper.services.base import Call
 from storekeeper.services.catalog import ProductPatch
 from tests.catalog.desk import BY_ADMIN, STAFF, Desk
 from tests.csv.files import importing, products, stream
+from tests.support.builders import moving
 
 HEADER = "sku,name,price,currency,category,tags\n"
 TWO = HEADER + "MUG,Mug,9.99,GBP,Cups,red|blue\nCUP,Cup,5,EUR,,\n"
@@ -89,7 +93,8 @@ async def test_all_or_nothing_names_every_bad_row_and_applies_none(desk: Desk) -
     done = await importing(desk, BAD)
     assert done.bad() == WRONG
     assert not done.report.applied
-    assert "nothing is applied" in done.report.message
+    assert "nothing was written" in done.report.message
+    assert (done.report.rows, done.figures()) == (10, (0, 0, 0, 8))
     assert await products(desk) == {}
 
 
@@ -175,6 +180,27 @@ async def test_a_product_keeps_the_stock_that_a_file_would_take_from_it(desk: De
     assert done.bad() == [(2, "track_stock")]
     found = await products(desk)
     assert (found["MUG"].track_stock, found["CUP"].track_stock) == (True, False)
+
+
+async def test_stock_that_arrives_while_a_row_ends_tracking_refuses_that_row_alone(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The import ended with a fault of ours."""
+    mug = await desk.create("MUG")
+    levels, has_arrived = desk.store.levels, False
+
+    async def levels_before_a_delivery(product_ids: Sequence[ProductId]) -> list[Level]:
+        nonlocal has_arrived
+        found = await levels(product_ids)
+        if not has_arrived:
+            has_arrived = True
+            await desk.store.commit(moving(mug, 5))
+        return found
+
+    monkeypatch.setattr(desk.store, "levels", levels_before_a_delivery)
+    text = "sku,name,price,track_stock\nMUG,Mug,1,false\nCUP,Cup,1,true\n"
+    done = await importing(desk, text, mode="skip_bad")
+    assert (done.bad(), done.figures()) == ([(2, "track_stock")], (1, 0, 0, 1))
 
 
 async def test_backorder_can_not_end_under_units_already_promised(desk: Desk) -> None:

@@ -121,7 +121,7 @@ async def test_the_ledger_and_the_orders_can_be_taken_out_whole(desk: Desk) -> N
     await desk.catalog.create(BY_ADMIN, details("=MUG", name="@mug"))
     await desk.count("=MUG", 5)
     order_id = OrderId(await desk.order("=MUG", 2))
-    await desk.checkout.confirm(BY_SYSTEM, order_id)
+    await desk.order_changes.confirm(BY_SYSTEM, order_id)
     movements = cells_of(await text_of(desk.exporter.export_movements()))
     columns = movements[0]
     assert sum(int(row[columns.index("on_hand")]) for row in movements[1:]) == 3

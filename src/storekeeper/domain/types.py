@@ -15,7 +15,10 @@ MAX_QUANTITY = 10_000_000
 MAX_AMOUNT = 1_000_000_000_000
 MAX_LINES = 5_000
 
-# `$` alone would let a line break through at the end, so patterns say `$(?!\n)`.
+# `$` alone would let a line break through at the end, so patterns say `$(?!\n)`. A regular expression
+# tells a shopkeeper nothing: `form` says what it stands for, going on from "must be …".
+ONE_LINE = {"form": "one line of text without control characters"}
+TEXT = {"form": "text without NUL characters"}
 # No control characters, and no space at either end: such codes can't be told apart by eye.
 Sku = Annotated[
     str,
@@ -24,15 +27,19 @@ Sku = Annotated[
         max_length=64,
         pattern=r"^[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$(?!\n)",
         examples=["85123A"],
+        extra={"form": "one line of text without control characters, and no space at either end"},
     ),
 ]
 Quantity = Annotated[int, msgspec.Meta(ge=1, le=MAX_QUANTITY, examples=[3])]
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_QUANTITY)]
 ShortText = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")
+    str,
+    msgspec.Meta(
+        min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)", extra=ONE_LINE
+    ),
 ]
-LongText = Annotated[str, msgspec.Meta(max_length=20_000, pattern=r"^[^\x00]*$")]
-Note = Annotated[str, msgspec.Meta(max_length=2_000, pattern=r"^[^\x00]*$")]
+LongText = Annotated[str, msgspec.Meta(max_length=20_000, pattern=r"^[^\x00]*$", extra=TEXT)]
+Note = Annotated[str, msgspec.Meta(max_length=2_000, pattern=r"^[^\x00]*$", extra=TEXT)]
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True, gc=False):

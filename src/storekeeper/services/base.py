@@ -62,6 +62,12 @@ def require(call: Call, scope: str) -> None:
         raise Forbidden(f"this needs the scope {scope}", scope=scope)
 
 
+def require_of_key(call: Call, scope: str) -> None:
+    """People act for themselves without any scope; a key does only what it was made for."""
+    if call.principal.api_key_id is not None:
+        require(call, scope)
+
+
 def key_claims(call: Call, owner: str) -> tuple[Claim, ...]:
     """The claim that makes a retry find `owner`, what the first try made. () without a key."""
     if not call.key:

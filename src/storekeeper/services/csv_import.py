@@ -2,7 +2,8 @@
 
 Rows go a chunk at a time: read and checked on a thread, then one change set per chunk. A chunk is
 kept whole or not at all (of stock, a part of it where orders interfere), and importing the same
-file again changes nothing.
+file again changes nothing. An import that is told where it left off goes on there: what was applied
+once is never applied again, since people and orders may have changed it meanwhile.
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ class Progress(Struct, frozen=True, kw_only=True):
 
 
 class ImportReport(Struct, frozen=True, kw_only=True):
-    """What an import did, or with `dry_run` would do. `errors` are the first of all `failed`."""
+    """What an import did, or with `dry_run` would do. `errors` are the first of all `failed`.
+
+    Created, updated and unchanged are the rows that were kept, none where nothing was written.
+    """
 
     import_id: str
     applied: bool
@@ -91,11 +95,15 @@ class Importer:
         import_id: str = "",
         on_progress: OnProgress = lambda _: None,
         on_errors: OnErrors = lambda _: None,
+        keep: Keep | None = None,
+        after: Mark | None = None,
     ) -> ImportReport:
         """Makes and revises products by SKU. A stream has to be seekable.
 
         Raises `Invalid` for a file that can't be read at all; bad rows are in the report. The
-        callbacks run on the event loop; `on_errors` gets all bad rows, a few at a time.
+        callbacks run on the event loop; `on_errors` gets all bad rows, a few at a time. `keep`
+        commits each change with the mark of how far the import has come, and takes the errors
+        meanwhile; given that mark as `after`, an import goes on there.
         """
         require(call, "products:write")
         import_id = import_id or self._tools.new_id()
@@ -105,7 +113,7 @@ class Importer:
                 self._tools, import_id, call.principal.name, self._currency, checking=checking
             )
 
-        run = Run(self._store, self._chunk, rows, on_progress, on_errors)
+        run = Run(self._store, self._chunk, rows, on_progress, on_errors, keep, after)
         return await run.all(source, import_id, mode, dry_run)
 
     async def import_stock(
@@ -123,9 +131,7 @@ class Importer:
     ) -> ImportReport:
         """Sets the units on hand by SKU and location, each difference one movement.
 
-        `keep` commits each change with the mark of how far the import has come, and takes the
-        errors meanwhile. Given that mark as `after`, an import goes on there: what was counted
-        once must not be set again, since units may have been sold in between.
+        All else as with products.
         """
         require(call, "stock:write")
         import_id = import_id or self._tools.new_id()
@@ -168,7 +174,8 @@ class Run:
         if self._after is None or not checks_first:
             tally = await self._read(source, first, 0, passes, mode)
         if checks_first and tally.failed:
-            message = "nothing is applied, because of the bad rows"
+            tally = tally.of_nothing_kept()
+            message = "nothing was written, because of the bad rows; mend them and import again"
         elif checks_first:
             tally = await self._read(source, "applying", 1, passes, mode)
             if tally.failed:

@@ -20,8 +20,8 @@ from storekeeper.store.port import Store
 SHOWN_ERRORS = 100
 BUSY_WAIT_S = 0.2
 BUSY_TRIES = 300
-# For a single row of a product that sells all the time.
-ROW_TRIES = 1_000
+# Tries of a single row that wants its units on hand to stand still; then it is set all the same.
+GUARDED_TRIES = 4
 
 
 class Chunk(Struct, frozen=True, kw_only=True):
@@ -85,6 +85,13 @@ class Tally:
     def figures(self) -> dict[str, int]:
         names = ("rows", "created", "updated", "unchanged", "failed")
         return {name: getattr(self, name) for name in names}
+
+    def of_nothing_kept(self) -> Tally:
+        """The figures where none of the rows read was written."""
+        after = Tally()
+        after.rows, after.failed = self.rows, self.failed
+        after.first_errors = self.first_errors
+        return after
 
     def plus(self, chunk: Chunk, plan: Plan, errors: Sequence[RowError]) -> Tally:
         """The figures with one chunk more."""
@@ -160,28 +167,29 @@ class Writer:
         """Rows that can't be taken are left out. False where fewer rows have a better chance."""
         taken, blamed = piece.taken, list[RowError]()
         stands_alone = self._rows.stand_alone
-        for number in range(ROW_TRIES if stands_alone and len(taken) == 1 else ATTEMPTS):
+        is_single = stands_alone and len(taken) == 1
+        for number in range(ATTEMPTS):
             if plan is None:
                 plan = await self._rows.plan(taken)
+            if is_single and number >= GUARDED_TRIES:
+                _let_sell(plan)
             try:
                 await self._commit(piece, plan, blamed)
                 return True
-            except (Stale, LevelMoved) as refusal:
-                if stands_alone and len(piece.taken) > 1:
+            except (Stale, LevelMoved):
+                if stands_alone and not is_single:
                     return False
-                # Every other time without reading again, which leaves less time for a sale; not
-                # every time, or an order that keeps the same pace is always a step ahead.
-                plan = _onto(plan, refusal) if number % 2 == 0 else None
+                plan = None
             except (Taken, Short) as refusal:
                 found = self._rows.blame(taken, refusal, plan)
                 lines = {error.line for error in found}
                 blamed.extend(found)
                 taken = [row for row in taken if row.line not in lines]
                 plan = None
-        if not stands_alone or len(taken) > 1:
+        if not is_single:
             raise Conflict("others keep changing the same products; import the file again")
-        reason = "others keep changing these units; import this row again"
-        blamed.extend(RowError(line=row.line, field="on_hand", reason=reason) for row in taken)
+        reason = "others keep changing this product; import this row again"
+        blamed.extend(RowError(line=row.line, field="sku", reason=reason) for row in taken)
         await self._commit(piece, Plan(), blamed)
         return True
 
@@ -206,20 +214,17 @@ class Writer:
         self.tally = tally
 
 
-def _onto(plan: Plan, moved: Refusal) -> Plan | None:
-    """A single row's plan on the units that there are now; None where it has to be made anew."""
-    if not isinstance(moved, LevelMoved):
-        return None
-    (movement,) = plan.change.movements
-    change = movement.on_hand + moved.level.on_hand - moved.actual
-    if change * movement.on_hand <= 0:
-        return None
-    plan.change = msgspec.structs.replace(
-        plan.change,
-        levels=(moved.level._replace(on_hand=moved.actual),),
-        movements=(msgspec.structs.replace(movement, on_hand=change),),
-    )
-    return plan
+def _let_sell(plan: Plan) -> None:
+    """Takes the guard on the units from a single row's plan, so that no pace of sales stops it.
+
+    The row says what was counted; its movement is the difference to what was on hand when it was
+    read, a moment ago. What is sold between that reading and the commit left the shelf after the
+    count: added to those sales, the difference leaves what was counted less what was sold since,
+    which is what lies there. The guard only takes the later moment where it can have it. Without
+    it another count in that very moment would be added to this one; hence it is tried first, and
+    given up only where the units never stand still. Stock still can't fall below what is reserved.
+    """
+    plan.change = msgspec.structs.replace(plan.change, levels=())
 
 
 async def _when_free(commit: Callable[[], Awaitable[None]]) -> None:

@@ -174,7 +174,7 @@ class ProductRows:
                     continue
                 item = self._item(row, details, before, parent, now, guarded=row.parent in written)
             except msgspec.ValidationError as error:
-                field, reason = field_and_reason(error)
+                field, reason = field_and_reason(error, ProductDetails)
                 plan.refuse(row.line, _column(field), reason)
                 continue
             except Invalid as error:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from storekeeper.domain.errors import Invalid
 from storekeeper.domain.types import Struct
@@ -42,9 +42,12 @@ class CsvReader:
             self._file.seek(0)
             # Bytes that aren't UTF-8 become surrogates here, and an error of their row below.
             self._text = io.TextIOWrapper(
-                self._file, encoding="utf-8-sig", errors="surrogateescape", newline=""
+                cast("BinaryIO", _Guarded(self._file)),
+                encoding="utf-8-sig",
+                errors="surrogateescape",
+                newline="",
             )
-            self._rows = csv.reader(self._lines(), strict=True)
+            self._rows = csv.reader(self._text, strict=True)
             self.columns = self._header(known, required)
         except BaseException:
             self.close()
@@ -89,17 +92,6 @@ class CsvReader:
                 taken.append(Cells(line=line, cells=cells))
         return taken, bad
 
-    def _lines(self) -> Iterator[str]:
-        """Physical lines with their ends. A cell may hold such ends too; csv joins them again."""
-        readline = self._text.readline
-        while line := readline(MAX_LINE):
-            if len(line) >= MAX_LINE and not line.endswith(("\n", "\r")):
-                raise Invalid(
-                    "the file has a line of more than two million characters; it is no CSV",
-                    field="file",
-                )
-            yield line
-
     def _header(self, known: Sequence[str], required: Sequence[str]) -> tuple[str, ...]:
         try:
             header = next(self._rows, None)
@@ -128,6 +120,28 @@ class CsvReader:
         if twice:
             raise Invalid(f"the column {', '.join(twice)} is there twice", field="header")
         return columns
+
+
+class _Guarded(io.BufferedIOBase):
+    """A file's bytes, up to a line too long for any CSV; a generator of lines would do, but costs
+    as much as the parsing."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._since_end = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read1(self, size: int = -1, /) -> bytes:
+        data = self._file.read(size)
+        end = max(data.rfind(b"\n"), data.rfind(b"\r"))
+        self._since_end = len(data) - 1 - end if end >= 0 else self._since_end + len(data)
+        if self._since_end > MAX_LINE:
+            raise Invalid(
+                "the file has a line of more than two million bytes; it is no CSV", field="file"
+            )
+        return data
 
 
 def _is_text(text: str) -> bool:

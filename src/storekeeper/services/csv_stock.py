@@ -19,6 +19,7 @@ from storekeeper.services.csv_format import STOCK_COLUMNS, count_of
 from storekeeper.services.csv_plan import Plan
 from storekeeper.services.csv_reader import Cells
 from storekeeper.services.inventory import why_no_stock
+from storekeeper.services.validation import field_and_reason
 
 
 class StockRow(Struct, frozen=True, kw_only=True):
@@ -63,7 +64,7 @@ class StockRows:
         try:
             msgspec.convert(note, Note)
         except msgspec.ValidationError as error:
-            raise Invalid(str(error), field="note") from None
+            raise Invalid(field_and_reason(error, Note)[1], field="note") from None
         return StockRow(
             line=row.line,
             key=key,

@@ -142,11 +142,18 @@ class Run:
         )
 
     async def fail(self, message: str, field: str = "") -> None:
+        """Ends the job, saying what is left of it in the shop."""
         await self._write_errors()
-        errors = self.job.errors
-        if field:
-            errors = (RowError(line=1, field=field, reason=message),)
-        await self._put(state="failed", errors=errors, message=message)
+        job = self.job
+        errors = (RowError(line=1, field=field, reason=message),) if field else job.errors
+        kept = {name: getattr(job, name) for name in ("created", "updated", "unchanged")}
+        if job.applied_line:
+            outcome = f"the rows up to line {job.applied_line} are written"
+        else:
+            # The figures so far are those of the checking.
+            kept = dict.fromkeys(kept, 0)
+            outcome = "nothing was written"
+        await self._put(state="failed", errors=errors, message=f"{message}; {outcome}", **kept)
 
     async def lay_down(self) -> None:
         """Gives the job back, for the next process or start."""

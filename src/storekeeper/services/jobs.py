@@ -1,8 +1,8 @@
 """Imports as jobs: an upload is kept beside the database, worked off one at a time, and reported.
 
-A job that a crash interrupted goes on: one of products from its file's start, which is harmless
-because importing is by SKU; one of stock after the last row that it applied, since counts that
-are set again would bring back what was sold in between. Of several processes one works at a time: the one that holds the lease.
+A job that a crash interrupted goes on after the last row that it applied: a row that is set again
+would undo what was edited, or bring back what was sold, in between. Of several processes one works
+at a time: the one that holds the lease.
 """
 
 from __future__ import annotations
@@ -189,6 +189,7 @@ class Jobs:
             done += 1
         if done:
             await self._tenure.let_go()
+            await self._store.rest()
         return done
 
     async def _next(self) -> Job | None:
@@ -233,17 +234,12 @@ class Jobs:
         job = run.job
         upload, call = self._upload(job.id), Call(principal=_principal_of(job))
         mode: Mode = "skip_bad" if job.skip_bad else "all_or_nothing"
-        if job.kind == "products":
-            return await self._importer.import_products(
-                upload,
-                call,
-                mode=mode,
-                dry_run=job.dry_run,
-                import_id=job.id,
-                on_progress=run.take_progress,
-                on_errors=run.take_errors,
-            )
-        return await self._importer.import_stock(
+        action = (
+            self._importer.import_products
+            if job.kind == "products"
+            else self._importer.import_stock
+        )
+        return await action(
             upload,
             call,
             mode=mode,
