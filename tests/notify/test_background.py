@@ -90,7 +90,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_the_sweeper_releases_every_reservation_whose_time_is_over(shop: Shop) -> None:
     product = await shop.sell(stock=50)
     orders = [(await shop.checkout.place(a_call(), a_request(("MUG", 2)))).order for _ in range(5)]
-    background = await a_background(shop, expire_due=lambda: shop.checkout.expire_due(limit=2))
+    background = await a_background(shop, expire_due=lambda: shop.order_changes.expire_due(limit=2))
     assert await background.sweep() == 0
     assert (await shop.level(product)).reserved == 10
     shop.clock.advance(minutes=15)
@@ -104,8 +104,10 @@ async def test_the_sweeper_releases_every_reservation_whose_time_is_over(shop: S
 async def test_the_leader_delivers_and_sweeps_and_the_next_one_takes_over(shop: Shop) -> None:
     await shop.sell(stock=50)
     first, second = Recorder(), Recorder()
-    leading = await a_background(shop, first, expire_due=shop.checkout.expire_due)
-    waiting = await a_background(shop, second, holder="two", expire_due=shop.checkout.expire_due)
+    leading = await a_background(shop, first, expire_due=shop.order_changes.expire_due)
+    waiting = await a_background(
+        shop, second, holder="two", expire_due=shop.order_changes.expire_due
+    )
     await leading.start()
     await until(lambda: leading.leads)
     await waiting.start()

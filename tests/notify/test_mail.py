@@ -164,14 +164,14 @@ async def test_shipping_cancelling_and_expiry_are_told_too(
     await shop.sell(stock=10)
     await shop.store.commit(ChangeSet(puts=(Put(Location(id=MAIN, version=1, name="Main")),)))
     shipped = (await shop.checkout.place(a_call(), a_request(("MUG", 1), confirm=True))).order
-    await shop.checkout.ship(
+    await shop.order_changes.ship(
         BY_STAFF, shipped.id, lines=None, carrier="Royal Mail", tracking_number="RM1"
     )
     cancelled = (await shop.checkout.place(a_call(), a_request(("MUG", 1)))).order
-    await shop.checkout.cancel(a_call(), cancelled.id)
+    await shop.order_changes.cancel(a_call(), cancelled.id)
     expired = (await shop.checkout.place(a_call(), a_request(("MUG", 1)))).order
     shop.clock.advance(hours=1)
-    await shop.checkout.expire_due()
+    await shop.order_changes.expire_due()
     await settle(relay)
     subjects = {str(mail["Subject"]): mail for mail in box.mails}
     assert set(subjects) == {
@@ -182,6 +182,8 @@ async def test_shipping_cancelling_and_expiry_are_told_too(
     }
     text = part(subjects[f"Your order {shipped.number} is on its way"], "plain")
     assert "Carrier: Royal Mail" in text
+    assert "1 \N{MULTIPLICATION SIGN} " in text
+    assert "(MUG)" in text
     assert "Tracking number: RM1" in text
 
 

@@ -243,6 +243,22 @@ async def test_lag_tells_how_far_the_slowest_channel_is_behind(shop: Shop) -> No
     await settle(relay)
     lag = await relay.lag()
     assert (lag.events, lag.seconds) == (0, 0.0)
+    assert (lag.failing, lag.dead) == (0, 0)
+
+
+async def test_deliveries_in_trouble_are_counted_until_they_got_through(shop: Shop) -> None:
+    """An operator saw no lag while everything failed."""
+    mail = Recorder("mail", answer=lambda event: DOWN if event.subject == "order:1" else REFUSED)
+    relay = await a_relay(shop, mail)
+    await happens(shop, "order:1", "order:1", "order:1", "order:2", "order:3")
+    await settle(relay)
+    lag = await relay.lag()
+    assert (lag.events, lag.failing, lag.dead) == (0, 3, 2)
+    mail.answer = lambda event: DELIVERED
+    shop.clock.advance(hours=1)
+    await settle(relay)
+    lag = await relay.lag()
+    assert (lag.events, lag.failing, lag.dead) == (0, 0, 2)
 
 
 async def a_relay_of(shop: Shop, sink: Recorder) -> Relay:

@@ -292,6 +292,42 @@ async def test_an_endpoint_hears_of_what_happens_after_it_was_made(
     }
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/", "https://localhost:{port}/"])
+async def test_an_endpoint_inside_gets_nothing_once_private_addresses_are_off(
+    world: World, receiver: Receiver, url: str
+) -> None:
+    """It was made while the operator allowed them, and is active still."""
+    new = NewEndpoint(url=url.format(port=receiver.port))
+    endpoint, _ = await world.webhooks.create(BY_STAFF, new)
+    strict = Sender(clock=now, private_allowed=False)
+    world.relay = Relay(
+        store=world.shop.store,
+        clock=world.shop.clock,
+        channels=[],
+        endpoints=Endpoints(world.shop.store, strict),
+        retry=Retry(attempts=2, random=lambda: 0.0),
+    )
+    try:
+        await happens(world.shop, "order:1")
+        await settle(world.relay)
+        pinged = await strict.send(endpoint, an_event())
+    finally:
+        await strict.close()
+    assert receiver.connections == 0
+    (refused,) = await deliveries(world.shop, f"webhook:{endpoint.id}", "dead")
+    for error in (refused.error, pinged.error):
+        assert "this shop sends to public https:// addresses only" in error
+    assert not pinged.delivered
+
+
+async def test_a_name_that_leads_inside_says_that_private_addresses_are_off() -> None:
+    sender = Sender(clock=now, resolve=Names(["10.0.0.1"]))
+    outcome = await sender.send(an_endpoint("https://inside.example/"), an_event())
+    await sender.close()
+    assert (outcome.delivered, outcome.is_final) == (False, False)
+    assert "webhook_private_addresses is off" in outcome.error
+
+
 async def test_only_the_kinds_that_were_asked_for_are_sent_and_never_accounts(
     world: World, receiver: Receiver
 ) -> None:

@@ -16,7 +16,7 @@ class Console:
     """
 
     name = "console"
-    batch = 500
+    batch = 1_000
     parallel = 1
     keeps_record = False
     never_fails = True

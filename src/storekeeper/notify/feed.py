@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 MISSES = 5
 LONGEST_PAUSE_S = 30.0
 # Events that are looked through at once for those that the sink wants.
-READ = 500
+READ = 1_000
 # Deliveries of one subject that are taken up together.
 CHAIN = 20
 
@@ -87,8 +87,10 @@ class Feed:
         stored = await self._store.events_after(position.at, READ)
         if not stored:
             return False
+        is_more = len(stored) == READ
         wanted = [one for one in stored if self.sink.wants(one.event)]
         if len(wanted) > self._limit:
+            is_more = True
             wanted = wanted[: self._limit]
             stored = [one for one in stored if one.seq <= wanted[-1].seq]
         results = (
@@ -100,7 +102,7 @@ class Feed:
         except Stale as stale:
             log.warning("relay overtaken", sink=self.sink.name, record=stale.id)
             return False
-        return True
+        return is_more
 
     async def _tell(self, stored: Sequence[StoredEvent]) -> list[Delivery]:
         """For a sink that can't fail: nothing to look up before, nothing to keep after."""

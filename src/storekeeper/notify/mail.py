@@ -131,6 +131,7 @@ class Mail:
                 "more": max(0, len(order.lines) - LINES_SHOWN),
                 "link": self._guest_link(order),
                 "data": event.data,
+                **_parcel(order, str(event.data.get("shipment_id", ""))),
             },
         )
 
@@ -234,6 +235,22 @@ class Mail:
         except (aiosmtplib.SMTPException, OSError) as error:
             return failed(f"no mail server: {type(error).__name__}")
         return DELIVERED
+
+
+def _parcel(order: Order, shipment_id: str) -> dict[str, Any]:
+    """What one shipment holds, as (line, units); the order may have had others since."""
+    lines = {line.id: line for line in order.lines}
+    packed = [
+        (lines[one.line_id], one.quantity)
+        for shipment in order.shipments
+        if shipment.id == shipment_id
+        for one in shipment.lines
+    ]
+    return {
+        "parcel": packed[:LINES_SHOWN],
+        "more_lines": max(0, len(packed) - LINES_SHOWN),
+        "more_follows": sum(quantity for _, quantity in packed) < order.units,
+    }
 
 
 def _one_line(text: str) -> str:

@@ -17,7 +17,7 @@ import structlog
 from storekeeper.domain.changes import ChangeSet, Delete, Stale
 from storekeeper.domain.errors import ShopError
 from storekeeper.domain.types import Struct
-from storekeeper.domain.work import Position
+from storekeeper.domain.work import Delivery, Position
 from storekeeper.notify.feed import Feed
 from storekeeper.notify.port import Sink, SinkSource, position_id
 from storekeeper.notify.retry import Retry
@@ -27,16 +27,28 @@ log = structlog.get_logger(__name__)
 # The names of channels that settings switch on and off.
 CHANNELS = ("console", "mail", "sns")
 POLL_S = 1.0
-# Under load a step waits this long, so that it finds more events and makes fewer commits.
-GATHER_S = 0.05
+# A step that was woken waits this long, so that it finds more events and makes fewer commits; one
+# that left something behind goes on as soon as others had their turn.
+GATHER_S = 0.2
+TURN_S = 0.005
 LONGEST_REST_S = 30.0
 
 
+# Deliveries in trouble are counted up to here, so that asking costs little whatever has gone wrong.
+COUNTED = 100_000
+
+
 class Lag(Struct, frozen=True, kw_only=True):
-    """How far the slowest sink is behind: events, and seconds since the first of them."""
+    """How far the slowest sink is behind: events, and seconds since the first of them.
+
+    What was tried already is no part of it: `failing` deliveries are tried again or wait behind
+    one that is, `dead` ones wait for an admin.
+    """
 
     events: int
     seconds: float
+    failing: int
+    dead: int
 
 
 class Relay:
@@ -114,7 +126,12 @@ class Relay:
         behind = max(0, last - slowest)
         first = await self._store.events_after(slowest, 1) if behind else []
         waited = (self._clock() - first[0].event.at).total_seconds() if first else 0.0
-        return Lag(events=behind, seconds=max(0.0, waited))
+        return Lag(
+            events=behind,
+            seconds=max(0.0, waited),
+            failing=await self._store.count(Delivery, "state", "failing", at_most=COUNTED),
+            dead=await self._store.count(Delivery, "state", "dead", at_most=COUNTED),
+        )
 
     async def _look_after(
         self, workers: dict[str, asyncio.Task[None]], stop: asyncio.Event
@@ -140,7 +157,7 @@ class Relay:
                 is_busy = False
                 rest = min(LONGEST_REST_S, rest * 2)
             if is_busy:
-                await _wait(stop, GATHER_S)
+                await _wait(stop, TURN_S)
             elif rest > POLL_S:
                 await _wait(stop, rest)
             else:

@@ -43,6 +43,7 @@ PARALLEL = 8
 # How much of a refusal's body is kept for the integrator to read.
 EXCERPT = 300
 MAX_ENDPOINTS = 100
+PUBLIC_ONLY = "this shop sends to public https:// addresses only (webhook_private_addresses is off)"
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
@@ -63,6 +64,8 @@ class Sender:
     ) -> None:
         self._clock = clock
         self._private_allowed = private_allowed
+        # An endpoint made while they were allowed is refused by now, and its owner should see why.
+        self._why_closed = "" if private_allowed else f"; {PUBLIC_ONLY}"
         self._timeout = timeout
         # Looking up a name blocks a thread; these are for nothing else.
         self._lookups = ThreadPoolExecutor(16, thread_name_prefix="storekeeper-names")
@@ -102,7 +105,7 @@ class Sender:
         try:
             check_url(url, private_allowed=self._private_allowed)
         except Invalid as error:
-            return failed(error.detail, is_final=True)
+            return failed(f"{error.detail}{self._why_closed}", is_final=True)
         parts = urlsplit(url)
         host = parts.hostname or ""
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -114,7 +117,9 @@ class Sender:
         if not addresses:
             return failed(f"{host} can't be found")
         if not self._private_allowed and not all(is_public(ip_address(a)) for a in addresses):
-            return failed(f"{host} leads to an address that is not of the public internet")
+            return failed(
+                f"{host} leads to an address that is not of the public internet{self._why_closed}"
+            )
         response = await self._connected(url, addresses, body, headers)
         try:
             return await self._judge(response)

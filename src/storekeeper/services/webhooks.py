@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from storekeeper.domain.changes import ChangeSet, Delete, Put
 from storekeeper.domain.errors import Invalid, LimitReached, NotFound, PreconditionFailed
 from storekeeper.domain.events import PUBLIC_KINDS, Event
-from storekeeper.domain.types import Struct
+from storekeeper.domain.types import ONE_LINE, Struct
 from storekeeper.domain.work import HttpUrl, Position, WebhookEndpoint
 from storekeeper.notify.addresses import check_url
 from storekeeper.notify.port import Outcome, position_id
@@ -35,7 +35,9 @@ SECRETS_KEPT = 2
 PING = "webhook.ping"
 
 Kinds = Annotated[tuple[str, ...], msgspec.Meta(max_length=100)]
-Description = Annotated[str, msgspec.Meta(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Description = Annotated[
+    str, msgspec.Meta(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$", extra=ONE_LINE)
+]
 Change = Callable[[WebhookEndpoint], WebhookEndpoint]
 
 

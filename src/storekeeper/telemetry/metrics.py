@@ -17,6 +17,8 @@ GAUGES = {
     "storekeeper_write_queue_depth": "Change sets that wait to be committed.",
     "storekeeper_outbox_lag_events": "Events that a channel has not delivered yet.",
     "storekeeper_outbox_lag_seconds": "Age of the oldest event not delivered yet.",
+    "storekeeper_deliveries_failing": "Deliveries to be tried again, at most 100,000 counted.",
+    "storekeeper_dead_letters": "Deliveries given up, at most 100,000 counted.",
     "storekeeper_low_stock_products": "Active products at or below their reorder point.",
 }
 
