@@ -29,7 +29,7 @@ from storekeeper.domain.changes import ChangeSet, Claim, Put
 from storekeeper.domain.ordering import Placing, Step, WantedLine
 from storekeeper.domain.stock import MAIN, Movement
 from storekeeper.domain.types import AccountId, OrderId, ProductId
-from storekeeper.services.checkout import new_number
+from storekeeper.services.order_numbers import new_number
 from storekeeper.store.sqlite import kinds
 from storekeeper.store.sqlite.connect import connect
 from storekeeper.store.sqlite.stamps import Stamps

@@ -54,6 +54,7 @@ from storekeeper.services.deliveries import Deliveries
 from storekeeper.services.inventory import Inventory
 from storekeeper.services.jobs import Jobs
 from storekeeper.services.locations import Locations
+from storekeeper.services.order_changes import OrderChanges
 from storekeeper.services.sessions import Sessions
 from storekeeper.services.throttle import Throttle
 from storekeeper.services.webhooks import Webhooks
@@ -102,7 +103,8 @@ class Shop:
             strategy=settings.allocation,
             secrets=self.secrets,
         )
-        self.checkout.count = self.metrics.order
+        self.order_changes = OrderChanges(self.tools, self.catalog_cache)
+        self.checkout.count = self.order_changes.count = self.metrics.order
         self._wire_accounts()
         self._wire_notifications()
         self.catalog = Catalog(self.tools)
@@ -177,7 +179,7 @@ class Shop:
             clock=self.tools.clock,
             holder=self.holder,
             relay=self.relay,
-            expire_due=self.checkout.expire_due,
+            expire_due=self.order_changes.expire_due,
             sweep_seconds=settings.sweep_seconds,
             finish_removals=self.account_removal.finish,
         )

@@ -56,6 +56,7 @@ class Office:
         self.clock = clock
         self.tools = self.shop.tools
         self.checkout = self.shop.checkout
+        self.order_changes = self.shop.order_changes
         self.passwords = Passwords(memory_kib=64, passes=1)
         self.access_tokens = AccessTokens(secrets, lifetime=timedelta(minutes=15))
         self.throttle = Throttle(self.tools)

@@ -29,7 +29,7 @@ async def shipped(office: Office, account: Account, count: int = 1) -> list[Orde
     orders = []
     for _ in range(count):
         order = await office.order(account)
-        orders.append(await office.checkout.ship(BY_SYSTEM, order.id, lines=None))
+        orders.append(await office.order_changes.ship(BY_SYSTEM, order.id, lines=None))
     return orders
 
 
@@ -54,6 +54,27 @@ async def test_nothing_personal_is_left_and_the_orders_are(office):
     assert order.timeline[-1].kind == "personal_data_removed"
     assert await office.store.verify() == []
     assert len(await office.told(events.ACCOUNT_DELETED)) == 1
+
+
+async def test_what_the_customer_said_goes_with_the_account(office):
+    """Reasons are typed freely; the shop's books need what happened and when, not why."""
+    ada = await office.person()
+    await office.shop.sell(stock=10)
+    cancelled = await office.order(ada)
+    mine = await office.call()
+    await office.order_changes.cancel(mine, cancelled.id, "moving to Leeds, call 0113 496 0000")
+    (returned,) = await shipped(office, ada)
+    await office.order_changes.take_back(
+        BY_SYSTEM, returned.id, lines=None, reason="her mother in Leeds has one"
+    )
+    await remove_own(office)
+    for id, kinds in (
+        (cancelled.id, ["placed", "confirmed", "cancelled", "personal_data_removed"]),
+        (returned.id, ["placed", "confirmed", "shipped", "returned", "personal_data_removed"]),
+    ):
+        order = await office.store.get(Order, id)
+        assert "Leeds" not in repr(order)
+        assert [entry.kind for entry in order.timeline] == kinds
 
 
 async def test_no_session_or_key_of_a_deleted_account_lives_on(office, elsewhere):
@@ -93,12 +114,12 @@ async def test_it_is_refused_while_an_order_is_open(office):
     await office.shop.sell("CUP", stock=10)
     order = await office.order(ada, "MUG", "CUP", confirm=False)
     await refused_for(office, order)
-    await office.checkout.confirm(BY_SYSTEM, order.id)
+    await office.order_changes.confirm(BY_SYSTEM, order.id)
     await refused_for(office, order)
     one = LineQuantity(line_id=1, quantity=1)
-    await office.checkout.ship(BY_SYSTEM, order.id, lines=[one])
+    await office.order_changes.ship(BY_SYSTEM, order.id, lines=[one])
     await refused_for(office, order)
-    await office.checkout.ship(BY_SYSTEM, order.id, lines=None)
+    await office.order_changes.ship(BY_SYSTEM, order.id, lines=None)
     await remove_own(office)
 
 
@@ -191,7 +212,7 @@ async def test_an_order_that_slipped_in_keeps_its_address_until_it_is_shipped(of
     office.clock.advance(hours=1)
     assert await office.account_removal.finish() == 0
     assert (await office.store.get(Order, order.id)).shipping_address is not None
-    await office.checkout.ship(BY_SYSTEM, order.id, lines=None)
+    await office.order_changes.ship(BY_SYSTEM, order.id, lines=None)
     assert await office.account_removal.finish() == 1
     assert (await office.store.get(Order, order.id)).shipping_address is None
     assert (await office.store.get(Account, ada.id)).status == "deleted"
@@ -213,7 +234,7 @@ async def test_an_order_that_moves_while_it_is_cleared_loses_nothing(office):
     orders = await shipped(office, ada, 6)
     await asyncio.gather(
         office.account_removal.remove(BY_SYSTEM, ada.id),
-        *(office.checkout.deliver(BY_SYSTEM, order.id) for order in orders),
+        *(office.order_changes.deliver(BY_SYSTEM, order.id) for order in orders),
     )
     kept = await office.store.get_many(Order, [order.id for order in orders])
     assert {order.state for order in kept.values()} == {"delivered"}

@@ -11,6 +11,10 @@ from pathlib import Path
 import apsw
 import httpx
 
+from msgspec.structs import replace
+
+from storekeeper.domain.changes import ChangeSet, Put
+from storekeeper.domain.work import Delivery
 from tests.api.shopfront import Front, Seed, front_at
 
 STOCK_ALERT = 8
@@ -35,10 +39,17 @@ class TestRates:
             left = []
             for _ in range(3):
                 answer = await front.http.get("/users/me", headers=front.who("ada"))
+                assert answer.headers["ratelimit-policy"] == '"default";q=3;w=60'
                 left.append(answer.headers["ratelimit"])
-            assert [re.findall(r"remaining=(\d+)", one) for one in left] == [["2"], ["1"], ["0"]]
+            assert [re.findall(r'^"default";r=(\d+);t=\d+$', one) for one in left] == [
+                ["2"],
+                ["1"],
+                ["0"],
+            ]
             refused = await front.http.get("/users/me", headers=front.who("ada"))
             assert refused.status_code == 429
+            wait = refused.headers["retry-after"]
+            assert refused.headers["ratelimit"] == f'"default";r=0;t={wait}'
             assert int(refused.headers["retry-after"]) > 0
             assert refused.json()["retry_after"] == int(refused.headers["retry-after"])
             assert (await front.place("ada")).status_code == 429
@@ -113,6 +124,27 @@ async def figures(front: Front) -> dict[str, float]:
     }
 
 
+async def test_deliveries_in_trouble_are_figures_of_their_own(front: Front):
+    delivery = Delivery(
+        id="webhook:1|e1",
+        version=1,
+        sink="webhook:1",
+        event_id="e1",
+        event_seq=1,
+        kind="order.placed",
+        subject="order:1",
+        state="dead",
+        attempts=12,
+        at=front.clock(),
+    )
+    failing = replace(delivery, id="webhook:1|e2", state="failing", next_at=front.clock())
+    before = await figures(front)
+    await front.shop.store.commit(ChangeSet(puts=(Put(delivery), Put(failing))))
+    after = await figures(front)
+    for name in ("storekeeper_dead_letters", "storekeeper_deliveries_failing"):
+        assert (before[name], after[name]) == (0, 1)
+
+
 async def test_the_figures_move_with_what_happens(front: Front):
     before = await figures(front)
     order = await front.placed("ada", ("LAMP", STOCK_ALERT))
@@ -126,6 +158,8 @@ async def test_the_figures_move_with_what_happens(front: Front):
     front.clock.advance(minutes=20)
     await front.shop.background.sweep()
     await front.http.get("/nothing/at/all")
+    for method, path in (("GET", "/users/me"), ("POST", "/orders")):
+        await front.http.request(method, path, headers={"Authorization": "Bearer run.out.token"})
     after = await figures(front)
 
     def grew(name: str) -> float:
@@ -139,7 +173,9 @@ async def test_the_figures_move_with_what_happens(front: Front):
     assert grew('storekeeper_http_requests_total{method="POST",route="/orders",status="201"}') == 4
     assert grew('storekeeper_http_requests_total{method="POST",route="/orders",status="409"}') == 1
     assert grew('storekeeper_http_requests_total{method="GET",route="unknown",status="404"}') == 1
-    assert grew('storekeeper_http_request_seconds_count{method="POST",route="/orders"}') == 5
+    assert grew('storekeeper_http_request_seconds_count{method="POST",route="/orders"}') == 6
+    for told in ('method="GET",route="/users/me"', 'method="POST",route="/orders"'):
+        assert grew(f'storekeeper_http_requests_total{{{told},status="401"}}') == 1
     assert grew("storekeeper_commit_batch_size_count") >= 6
     assert after["storekeeper_low_stock_products"] == before["storekeeper_low_stock_products"] + 1
     for name in ("write_queue_depth", "outbox_lag_events", "outbox_lag_seconds"):

@@ -21,13 +21,26 @@ PLACINGS: dict[str, tuple[Any, dict[str, str], int, str | None, str | None]] = {
     "good": (GOOD, {}, 201, None, None),
     "good, by id": ({"lines": [{"product_id": "?", "quantity": 1}]}, {}, 201, None, None),
     "good, with charset": (GOOD, {"Content-Type": "Application/JSON; charset=utf-8"}, 201, None, None),
-    "unknown field": ({**GOOD, "colour": "red"}, {}, 422, "invalid", None),
+    "unknown field": ({**GOOD, "colour": "red"}, {}, 422, "invalid", "colour"),
+    "an odd unknown field": ({**GOOD, "a`b": 1}, {}, 422, "invalid", "a`b"),
     "unknown field of a line": (
-        {"lines": [{"sku": "MUG", "quantity": 1, "qty": 2}]}, {}, 422, "invalid", "lines[0]",
+        {"lines": [{"sku": "MUG", "quantity": 1, "qty": 2}]}, {}, 422, "invalid", "lines[0].qty",
     ),
     "unknown field of the address": (
         {**GOOD, "shipping_address": {"name": "A", "line1": "1", "city": "L", "country": "GB", "planet": "E"}},
-        {}, 422, "invalid", "shipping_address",
+        {}, 422, "invalid", "shipping_address.planet",
+    ),
+    "no country at all": (
+        {**GOOD, "shipping_address": {"name": "A", "line1": "1", "city": "L"}},
+        {}, 422, "invalid", "shipping_address.country",
+    ),
+    "a country that is none": (
+        {**GOOD, "shipping_address": {"name": "A", "line1": "1", "city": "L", "country": "ZZ"}},
+        {}, 422, "invalid", "shipping_address.country",
+    ),
+    "Kosovo, which has no assigned code": (
+        {**GOOD, "shipping_address": {"name": "A", "line1": "1", "city": "L", "country": "XK"}},
+        {}, 201, None, None,
     ),
     "string for a number": (
         {"lines": [{"sku": "MUG", "quantity": "1"}]}, {}, 422, "invalid", "lines[0].quantity",
@@ -50,7 +63,8 @@ PLACINGS: dict[str, tuple[Any, dict[str, str], int, str | None, str | None]] = {
         {"lines": [{"sku": "MUG", "quantity": 10**40}]}, {}, 422, "invalid", "lines[0].quantity",
     ),
     "no lines": ({"lines": []}, {}, 422, "invalid", "lines"),
-    "lines missing": ({"note": "x"}, {}, 422, "invalid", None),
+    "lines missing": ({"note": "x"}, {}, 422, "invalid", "lines"),
+    "quantity missing": ({"lines": [{"sku": "MUG"}]}, {}, 422, "invalid", "lines[0].quantity"),
     "neither product nor SKU": ({"lines": [{"quantity": 1}]}, {}, 422, "invalid", "lines[0]"),
     "no such SKU": ({"lines": [{"sku": "NONE", "quantity": 1}]}, {}, 422, "invalid", "lines[0]"),
     "a SKU with a line break": (
@@ -152,6 +166,14 @@ async def test_two_credentials_are_none(front: Front):
         ("limit=", "limit"),
         ("limit=1&limit=2", "limit"),
         ("limit=99999999999999999999999", "limit"),
+        ("limit=1e2", "limit"),
+        ("limit=5.0", "limit"),
+        ("limit=%2B5", "limit"),
+        ("limit=1_0", "limit"),
+        ("limit=%D9%A3", "limit"),
+        ("limit=%205", "limit"),
+        ("placed_from=1700000000", "placed_from"),
+        ("placed_from=1.7e9", "placed_from"),
         ("state=lost", "state"),
         ("state=null", "state"),
         ("state=", "state"),
@@ -178,6 +200,14 @@ async def test_a_query_that_makes_no_sense_is_refused_with_its_name(
     answer = await front.http.get(f"/orders?{query}", headers=front.who("sam"))
     assert answer.status_code == 422, answer.text
     assert (answer.json()["code"], answer.json()["field"]) == ("invalid", field)
+
+
+@pytest.mark.parametrize("value", ["1", "0", "yes", "True", "TRUE", "on", "t", ""])
+async def test_true_and_false_are_spelled_in_one_way(front: Front, value: str):
+    answer = await front.http.get("/products", params={"in_stock": value})
+    assert (answer.status_code, answer.json()["field"]) == (422, "in_stock")
+    for good in ("true", "false"):
+        assert (await front.http.get(f"/products?in_stock={good}")).status_code == 200
 
 
 @pytest.mark.parametrize(

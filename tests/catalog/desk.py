@@ -30,6 +30,7 @@ from storekeeper.services.csv_import import Importer
 from storekeeper.services.inventory import CountRequest, Inventory
 from storekeeper.services.jobs import Jobs
 from storekeeper.services.locations import Locations
+from storekeeper.services.order_changes import OrderChanges
 from storekeeper.store.port import Store
 from storekeeper.store.sqlite.store import SqliteStore
 from storekeeper.telemetry.metrics import Metrics
@@ -73,7 +74,9 @@ class Desk:
         self.locations = Locations(self.tools)
         self.importer = Importer(self.tools, currency="GBP")
         self.exporter = Exporter(self.tools)
-        self.checkout = Checkout(self.tools, CatalogCache(self.store), secrets=(b"secret",))
+        cache = CatalogCache(self.store)
+        self.checkout = Checkout(self.tools, cache, secrets=(b"secret",))
+        self.order_changes = OrderChanges(self.tools, cache)
         self.jobs = self.another_runner("this process")
 
     def another_runner(self, holder: str, **options: Any) -> Jobs:
@@ -121,6 +124,7 @@ class Desk:
             exporter=self.exporter,
             jobs=self.jobs,
             checkout=self.checkout,
+            order_changes=self.order_changes,
         )
 
         @contextlib.asynccontextmanager

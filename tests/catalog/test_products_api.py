@@ -92,6 +92,27 @@ async def test_archived_products_are_hidden_from_guests(
     assert len((await admin.get("/products", params={"sku": "mug"})).json()["items"]) == 1
 
 
+async def test_a_parent_is_in_stock_where_a_variant_is(
+    desk: Desk, admin: httpx.AsyncClient
+) -> None:
+    """Its own page, the list and the filter say the same, and a copy doesn't outlive it."""
+    shirt = await desk.create("SHIRT", is_parent=True)
+    await desk.create("SHIRT-L", parent_id=shirt.id, options={"size": "L"})
+    async with desk.client("") as guest:
+        before = await guest.get(f"/products/{shirt.id}")
+        assert before.json()["stock"] == {"available": None, "in_stock": False}
+        await desk.count("SHIRT-L", 2)
+        asked = {"If-None-Match": before.headers["ETag"]}
+        after = await guest.get(f"/products/{shirt.id}", headers=asked)
+        assert (after.status_code, after.json()["stock"]["in_stock"]) == (200, True)
+        for filters in ({}, {"in_stock": "true"}):
+            items = (await guest.get("/products", params=filters)).json()["items"]
+            assert {item["sku"]: item["stock"]["in_stock"] for item in items} == {
+                "SHIRT": True,
+                "SHIRT-L": True,
+            }
+
+
 async def test_a_cached_copy_is_good_until_the_product_or_its_stock_changes(desk: Desk) -> None:
     mug = await desk.create("MUG", stock=5)
     async with desk.client("") as guest:

@@ -7,6 +7,7 @@ import pytest
 from storekeeper.domain.errors import Invalid
 from storekeeper.services.catalog import ProductPatch
 from storekeeper.store.port import ProductQuery, ProductSort
+from storekeeper.store.sqlite import listing
 from tests.catalog.desk import BY_ADMIN, CUSTOMER, Desk
 
 
@@ -97,3 +98,72 @@ async def test_pages_hold_every_product_once(shelf: Desk, sort: ProductSort) -> 
         if cursor is None:
             break
     assert len(seen) == len(set(seen)) == 9
+
+
+class TestWordsThatMostProductsHave:
+    """Ranking a hundred thousand matches took a fifth of a second; that many are put in tiers."""
+
+    @pytest.fixture
+    async def aisle(self, shelf: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
+        monkeypatch.setattr(listing, "COMMON", 5)
+        await shelf.create("D-1", name="A shade", description="Of some lamp")
+        for number in range(4):
+            await shelf.create(f"N-{number}", name=f"Lamp {number}", price=100 + number)
+        await shelf.create("D-2", name="A bulb", description="For any lamp", stock=1)
+        await shelf.create("LAMP-9", name="Something that is lit")
+        return shelf
+
+    NAMED = ("N-0", "N-1", "N-2", "N-3", "LAMP-9")
+
+    async def pages(self, desk: Desk, words: str = "lamp", **fields) -> list[str]:
+        seen: list[str] = []
+        cursor: str | None = None
+        while True:
+            query = ProductQuery(words=words, sort="relevance", limit=2, cursor=cursor, **fields)
+            page = await desk.catalog.list_products(CUSTOMER, query)
+            seen.extend(listed.product.sku for listed in page.items)
+            cursor = page.next
+            if cursor is None:
+                return seen
+
+    async def test_names_and_skus_come_first_and_every_product_once(self, aisle: Desk) -> None:
+        assert await self.pages(aisle) == [*self.NAMED, "D-1", "D-2"]
+        assert await found(aisle, "lamp") == [*self.NAMED, "D-1", "D-2"]
+
+    async def test_filters_hold_in_every_tier(self, aisle: Desk) -> None:
+        assert await self.pages(aisle, in_stock=True) == ["D-2"]
+        assert await self.pages(aisle, min_price=101, max_price=103) == ["N-1", "N-2", "N-3"]
+
+    async def test_words_may_be_parted_over_name_and_description(self, aisle: Desk) -> None:
+        for number in range(5):
+            await aisle.create(f"S-{number}", name="Spare", description="Part of a lamp")
+        await aisle.create("BOTH", name="Spare lamp")
+        words = await self.pages(aisle, "lamp spare")
+        assert words == ["BOTH", "S-0", "S-1", "S-2", "S-3", "S-4"]
+
+    async def test_what_is_made_meanwhile_moves_no_page(self, aisle: Desk) -> None:
+        query = ProductQuery(words="lamp", sort="relevance", limit=3)
+        first = await aisle.catalog.list_products(CUSTOMER, query)
+        await aisle.create("LATE", name="Lamp lamp lamp")
+        rest = await self.pages_after(aisle, first.next)
+        assert rest == ["N-3", "LAMP-9", "LATE", "D-1", "D-2"]
+
+    async def test_a_list_goes_on_as_it_began_when_words_become_common(
+        self, aisle: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(listing, "COMMON", 7)
+        query = ProductQuery(words="lamp", sort="relevance", limit=3)
+        first = await aisle.catalog.list_products(CUSTOMER, query)
+        monkeypatch.setattr(listing, "COMMON", 5)
+        seen = [one.product.sku for one in first.items]
+        seen += await self.pages_after(aisle, first.next)
+        assert sorted(seen) == sorted([*self.NAMED, "D-1", "D-2"])
+
+    async def pages_after(self, desk: Desk, cursor: str | None) -> list[str]:
+        seen: list[str] = []
+        while cursor is not None:
+            query = ProductQuery(words="lamp", sort="relevance", limit=3, cursor=cursor)
+            page = await desk.catalog.list_products(CUSTOMER, query)
+            seen.extend(listed.product.sku for listed in page.items)
+            cursor = page.next
+        return seen

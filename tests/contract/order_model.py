@@ -134,6 +134,29 @@ class Model:
                 found[line.product] += max(0, count - line.open[location])
         return +found
 
+    def parcels(
+        self, id: str, units: dict[int, int], at: str | None = None
+    ) -> dict[str, dict[int, int]]:
+        """Which location sends which units, if nobody says: those that they are open at, or of
+        these only the ones at `at`. What has no stock goes along with the first parcel."""
+        found: dict[str, dict[int, int]] = {}
+        loose: dict[int, int] = {}
+        for line_id, count in units.items():
+            line = self.orders[id].lines[line_id]
+            if not self.products[line.product].tracked:
+                loose |= {line_id: count} if count else {}
+                continue
+            for place, waiting in line.open.items():
+                part = min(count, waiting)
+                if part and at in (None, place):
+                    found.setdefault(place, {})[line_id] = part
+                    count -= part
+        if found:
+            next(iter(found.values())).update(loose)
+        elif loose and len(loose) == sum(1 for count in units.values() if count):
+            found[at or "main"] = loose
+        return found
+
     def ship(self, id: str, location: str, units: dict[int, int]) -> None:
         (other,) = (place for place in self.locations if place != location)
         for product, count in self.relocations(id, location, units).items():

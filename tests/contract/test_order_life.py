@@ -89,6 +89,7 @@ class OrderLife(RuleBasedStateMachine):
         place = Path(self.folder.name)
         self.shop = self.run(self.stack.enter_async_context(shop_at(engine, place)))
         self.checkout = self.shop.checkout
+        self.order_changes = self.shop.order_changes
         self.model = Model(PRODUCTS, LOCATIONS)
         self.key_numbers = itertools.count()
 
@@ -200,7 +201,7 @@ class OrderLife(RuleBasedStateMachine):
     @rule(id=orders)
     def confirm(self, id: str) -> None:
         order = self.model.orders[id]
-        work = self.checkout.confirm(BY_STAFF, OrderId(id))
+        work = self.order_changes.confirm(BY_STAFF, OrderId(id))
         if order.state == "pending" and order.expires_at <= self.now():
             self.expect(OrderExpired, work)
         elif order.state == "pending":
@@ -216,7 +217,7 @@ class OrderLife(RuleBasedStateMachine):
     @rule(id=orders)
     def cancel(self, id: str) -> None:
         state = self.model.orders[id].state
-        work = self.checkout.cancel(BY_STAFF, OrderId(id))
+        work = self.order_changes.cancel(BY_STAFF, OrderId(id))
         if state in ("pending", "confirmed", "partially_shipped"):
             self.run(work)
             self.model.cancel(id)
@@ -225,19 +226,21 @@ class OrderLife(RuleBasedStateMachine):
         else:
             self.expect(OrderState, work)
 
-    @rule(id=orders, place=places)
-    def ship_all(self, id: str, place: str) -> None:
-        lines = self.model.orders[id].lines
-        self.ship(id, place, None, {n: line.unshipped for n, line in lines.items()})
+    @rule(id=orders, place=st.one_of(st.none(), places))
+    def ship_all(self, id: str, place: str | None) -> None:
+        units = {n: line.unshipped for n, line in self.model.orders[id].lines.items()}
+        self.ship(id, place, None, units, self.model.parcels(id, units, place))
 
-    @rule(id=orders, place=places, some=some)
-    def ship_some(self, id: str, place: str, some: list[tuple[int, int]]) -> None:
-        self.ship(id, place, *self.pick(id, some))
+    @rule(id=orders, place=st.one_of(st.none(), places), some=some)
+    def ship_some(self, id: str, place: str | None, some: list[tuple[int, int]]) -> None:
+        lines, units = self.pick(id, some)
+        parcels = {place: units} if place else self.model.parcels(id, units)
+        self.ship(id, place, lines, units, parcels)
 
     @rule(id=orders)
     def deliver(self, id: str) -> None:
         order = self.model.orders[id]
-        work = self.checkout.deliver(BY_STAFF, OrderId(id))
+        work = self.order_changes.deliver(BY_STAFF, OrderId(id))
         if order.state in ("partially_shipped", "shipped", "partially_returned"):
             self.run(work)
             self.model.deliver(id)
@@ -250,7 +253,7 @@ class OrderLife(RuleBasedStateMachine):
     def take_back(self, id: str, place: str, some: list[tuple[int, int]], restock: bool) -> None:
         lines, units = self.pick(id, some)
         order = self.model.orders[id]
-        work = self.checkout.take_back(
+        work = self.order_changes.take_back(
             BY_STAFF, OrderId(id), lines=lines, location_id=LocationId(place), restock=restock
         )
         if order.state not in ("partially_shipped", "shipped", "delivered", "partially_returned"):
@@ -273,7 +276,7 @@ class OrderLife(RuleBasedStateMachine):
             for id, order in self.model.orders.items()
             if order.state == "pending" and order.expires_at <= self.now()
         ]
-        assert self.run(self.checkout.expire_due()) == len(due)
+        assert self.run(self.order_changes.expire_due()) == len(due)
         for id in due:
             self.model.release(id, "expired")
 
@@ -323,22 +326,35 @@ class OrderLife(RuleBasedStateMachine):
         assert told == self.model.alerts
 
     def ship(
-        self, id: str, place: str, lines: list[LineQuantity] | None, units: dict[int, int]
+        self,
+        id: str,
+        place: str | None,
+        lines: list[LineQuantity] | None,
+        units: dict[int, int],
+        parcels: dict[str, dict[int, int]],
     ) -> None:
         order = self.model.orders[id]
-        work = self.checkout.ship(BY_STAFF, OrderId(id), lines=lines, location_id=LocationId(place))
+        work = self.order_changes.ship(
+            BY_STAFF, OrderId(id), lines=lines, location_id=LocationId(place) if place else None
+        )
         if order.state not in ("confirmed", "partially_shipped"):
             self.expect(OrderState, work)
-        elif any(count > order.lines[line].unshipped for line, count in units.items()):
+        elif not parcels or any(n > order.lines[line].unshipped for line, n in units.items()):
             self.expect(TooMany, work)
         elif not all(
-            self.model.can_move(product, place, -count)
-            for product, count in self.model.relocations(id, place, units).items()
+            self.model.can_move(product, origin, -count)
+            for origin, parcel in parcels.items()
+            for product, count in self.model.relocations(id, origin, parcel).items()
         ):
             self.expect(InsufficientStock, work)
         else:
-            self.run(work)
-            self.model.ship(id, place, units)
+            sent = self.run(work).shipments[-len(parcels) :]
+            assert [
+                (one.location_id, {part.line_id: part.quantity for part in one.lines})
+                for one in sent
+            ] == list(parcels.items())
+            for origin, parcel in parcels.items():
+                self.model.ship(id, origin, parcel)
 
     def pick(
         self, id: str, some: list[tuple[int, int]]

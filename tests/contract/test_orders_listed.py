@@ -64,6 +64,7 @@ order_queries = st.builds(
 movement_queries = st.builds(
     MovementQuery,
     product_id=st.sampled_from((None, "product-MUG", "product-TEA", "none")),
+    sku=st.sampled_from((None, None, "mug", "tea", "none")),
     location_id=st.sampled_from((None, MAIN, "attic")),
     reason=st.sampled_from((None, "received", "counted")),
     reference=st.sampled_from((None, "import:1", "import:3")),
@@ -130,6 +131,7 @@ def test_every_filter_of_the_ledger_gives_what_a_look_by_hand_gives(
     def belongs(movement: Movement, query: MovementQuery) -> bool:
         return (
             query.product_id in (None, movement.product_id)
+            and (query.sku is None or movement.product_id == f"product-{query.sku.upper()}")
             and query.location_id in (None, movement.location_id)
             and query.reason in (None, movement.reason)
             and query.reference in (None, movement.reference)
@@ -179,6 +181,19 @@ async def test_an_order_with_a_product_twice_is_found_once(shop: Shop) -> None:
     order, change = an_order((mug, 1), (mug, 2))
     await shop.store.commit(change)
     assert (await shop.store.orders(OrderQuery(sku="mug"))).items == (order,)
+
+
+async def test_the_ledger_follows_its_product_to_a_new_sku(shop: Shop) -> None:
+    mug = await shop.sell("MUG", stock=5)
+    await shop.sell("TEA", stock=2)
+    renamed = revised(mug, sku="CUP")
+    await shop.store.commit(
+        changing(renamed)
+        + ChangeSet(releases=deleting(mug).releases, claims=creating(renamed).claims)
+    )
+    (line,) = (await shop.store.movements(MovementQuery(sku="cup"))).items
+    assert (line.product_id, line.on_hand) == (mug.id, 5)
+    assert (await shop.store.movements(MovementQuery(sku="mug"))).items == ()
 
 
 async def test_orders_follow_their_product_to_a_new_sku(shop: Shop) -> None:

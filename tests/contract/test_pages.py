@@ -115,6 +115,7 @@ LISTINGS = [
     Listing("orders of a SKU", orders(sku="voucher"), one_order),
     Listing("movements", movements(), one_movement),
     Listing("movements of a product", movements(product_id=VOUCHER.id), one_movement),
+    Listing("movements of a SKU", movements(sku="voucher"), one_movement),
     Listing(
         "accounts of a role",
         lambda store, limit, at: store.find(

@@ -45,6 +45,7 @@ shelf = st.lists(
             "tags": st.lists(st.sampled_from(TAGS), unique=True).map(tuple),
             "status": st.sampled_from(["active", "active", "archived"]),
             "track_stock": st.booleans(),
+            "kind": st.sampled_from(["plain", "parent", "variant", "variant"]),
             "stock": st.integers(0, 2),
             "ordered": st.integers(0, 2),
             "born": st.integers(0, 3),
@@ -66,10 +67,21 @@ queries = st.builds(
 )
 
 
-def belongs(item: Listed, query: ProductQuery) -> bool:
+def can_be_had(item: Listed, items: list[Listed]) -> bool:
+    """What is in stock, said plainly: a parent is where one of its active variants is."""
+    product = item.product
+    if product.is_parent:
+        return any(
+            can_be_had(other, items)
+            for other in items
+            if other.product.parent_id == product.id and other.product.status == "active"
+        )
+    return item.stock.available > 0 or product.allow_backorder or not product.track_stock
+
+
+def belongs(item: Listed, query: ProductQuery, items: list[Listed]) -> bool:
     """The filters, said plainly."""
-    product, stock = item.product, item.stock
-    can_be_had = stock.available > 0 or product.allow_backorder or not product.track_stock
+    product = item.product
     return (
         (query.status is None or product.status == query.status)
         and (
@@ -79,7 +91,7 @@ def belongs(item: Listed, query: ProductQuery) -> bool:
         and (query.tag is None or query.tag.casefold() in {tag.casefold() for tag in product.tags})
         and (query.min_price is None or product.price.amount >= query.min_price)
         and (query.max_price is None or product.price.amount <= query.max_price)
-        and (query.in_stock is None or can_be_had == query.in_stock)
+        and (query.in_stock is None or can_be_had(item, items) == query.in_stock)
     )
 
 
@@ -112,9 +124,10 @@ def test_every_filter_and_sort_order_gives_what_a_look_by_hand_gives(
             items = list((await shop.store.listed(ids)).values())
             number = {id: place for place, id in enumerate(ids)}
             for query in asked:
-                fitting = [item for item in items if belongs(item, query)]
+                fitting = [item for item in items if belongs(item, query, items)]
                 fitting.sort(key=sort_key(query.sort, number), reverse=query.sort.startswith("-"))
                 assert await found(shop.store, query) == fitting
+            assert all(item.in_stock == can_be_had(item, items) for item in items)
 
     asyncio.run(run())
 
@@ -128,12 +141,23 @@ async def found(store: Store, query: ProductQuery) -> list[Listed]:
 
 
 async def stock_shelf(shop: Shop, shelf: list[dict[str, Any]]) -> None:
+    parent: Product | None = None
     for number, row in enumerate(shelf):
         fields = dict(row)
-        stock, ordered, born = (fields.pop(name) for name in ("stock", "ordered", "born"))
-        product = a_product(f"P{number}", now=START + timedelta(hours=born), **fields)
+        stock, ordered, born, kind = (
+            fields.pop(name) for name in ("stock", "ordered", "born", "kind")
+        )
+        if kind == "variant" and parent is not None:
+            fields |= {"parent_id": parent.id, "options": {"number": str(number)}}
+        product = a_product(
+            f"P{number}",
+            now=START + timedelta(hours=born),
+            is_parent=kind == "parent",
+            **fields,
+        )
+        parent = product if product.is_parent else parent
         change = creating(product)
-        if product.track_stock and stock:
+        if product.track_stock and stock and not product.is_parent:
             reserved = min(stock, ordered)
             change += ChangeSet(movements=(a_movement(product, stock, reserved=reserved),))
         await shop.store.commit(change)
@@ -286,6 +310,23 @@ async def test_the_variants_of_a_parent_are_listed_by_it(shop: Shop) -> None:
         await shop.sell(f"SHIRT-{size}", parent_id=shirt.id, options={"size": size})
     await shop.sell("MUG")
     assert await skus(shop.store, "", parent_id=shirt.id) == ["SHIRT-L", "SHIRT-S"]
+
+
+async def test_a_parent_is_in_stock_while_an_active_variant_is(shop: Shop) -> None:
+    """Customers look for the shirt, not for each of its sizes."""
+    shirt = await shop.sell("SHIRT", is_parent=True, track_stock=False)
+    assert await skus(shop.store, "", in_stock=True) == []
+    large = await shop.sell("SHIRT-L", stock=1, parent_id=shirt.id, options={"size": "L"})
+    await shop.sell("SHIRT-S", parent_id=shirt.id, options={"size": "S"})
+    assert await skus(shop.store, "", in_stock=True) == ["SHIRT", "SHIRT-L"]
+    assert await skus(shop.store, "", in_stock=False) == ["SHIRT-S"]
+    assert (await shop.store.listed([shirt.id]))[shirt.id].in_stock
+    await shop.store.commit(an_order((large, 1))[1])
+    assert await skus(shop.store, "", in_stock=True) == []
+    await shop.store.commit(moving(large, 1))
+    await shop.store.commit(changing(revised(large, status="archived")))
+    assert await skus(shop.store, "", in_stock=True, status=None) == ["SHIRT-L"]
+    assert not (await shop.store.listed([shirt.id]))[shirt.id].in_stock
 
 
 async def test_in_stock_follows_every_sale(shop: Shop) -> None:

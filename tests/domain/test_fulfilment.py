@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import msgspec
+import pytest
 from hypothesis import given, strategies as st
 
 from storekeeper.domain import fulfilment, ordering
@@ -22,6 +24,7 @@ PLACES = tuple(LocationId(name) for name in ("main", "attic", "depot"))
 SOLD = ((MUG, 4), (TEA, 3), (MUG, 2), (VOUCHER, 2))
 
 places = st.sampled_from(PLACES)
+somewhere = st.one_of(st.none(), places)
 picks = st.lists(
     st.builds(LineQuantity, line_id=st.integers(1, 4), quantity=st.integers(1, 3)),
     min_size=1,
@@ -29,8 +32,8 @@ picks = st.lists(
 )
 deeds = st.lists(
     st.one_of(
-        st.tuples(st.just("ship"), picks, places),
-        st.tuples(st.just("ship all"), st.none(), places),
+        st.tuples(st.just("ship"), picks, somewhere),
+        st.tuples(st.just("ship all"), st.none(), somewhere),
         st.tuples(st.sampled_from(["restock", "scrap"]), picks, places),
         st.tuples(st.just("cancel"), st.none(), places),
         st.tuples(st.just("deliver"), st.none(), places),
@@ -146,6 +149,72 @@ def test_shipping_from_elsewhere_moves_units_and_makes_none(
         assert movement.on_hand >= 0 or movement.location_id == place
 
 
+@given(at=allocated, lines=st.one_of(st.none(), picks))
+def test_without_a_place_units_leave_from_where_they_are_and_nothing_is_moved(
+    at: dict[int, dict[str, int]], lines: list[LineQuantity] | None
+) -> None:
+    """One shipment from each place that has a part, with exactly what is allocated there."""
+    order, _ = an_order(*SOLD, at=at, confirm=True)
+    try:
+        shipped, change = fulfilment.ship(order, lines, None, a_step())
+    except TooMany:
+        return
+    assert {movement.reason for movement in change.movements} <= {"shipped"}
+    assert len(change.events) == len(shipped.shipments)
+    assert len({sent.location_id for sent in shipped.shipments}) == len(shipped.shipments)
+    assert (shipped.version, len(change.puts)) == (order.version + 1, 1)
+    for sent in shipped.shipments:
+        for part in sent.lines[:]:
+            place = at.get(part.line_id, {}).get(sent.location_id, 0)
+            assert part.quantity <= place or not order.lines[part.line_id - 1].tracked
+    if lines is None:
+        assert shipped.state == "shipped"
+
+
+@given(at=allocated)
+def test_shipping_place_by_place_ships_everything_once(at: dict[int, dict[str, int]]) -> None:
+    order, _ = an_order(*SOLD, at=at, confirm=True)
+    used = {place for places in at.values() for place in places}
+    for place in PLACES:
+        if place in used:
+            order, change = fulfilment.ship(order, None, place, a_step())
+            assert not any(on_hand_of(change).values())
+        elif order.state != "shipped":
+            with pytest.raises(TooMany):
+                fulfilment.ship(order, None, place, a_step())
+    assert order.state == "shipped"
+
+
+def test_what_has_no_stock_goes_along_with_the_first_parcel() -> None:
+    at = {1: {"main": 1, "attic": 1}}
+    order, _ = an_order((MUG, 2), (VOUCHER, 1), at=at, confirm=True)
+    shipped, _ = fulfilment.ship(order, None, None, a_step())
+    assert [
+        (sent.location_id, [(part.line_id, part.quantity) for part in sent.lines])
+        for sent in shipped.shipments
+    ] == [("main", [(1, 1), (2, 1)]), ("attic", [(1, 1)])]
+    only_voucher, _ = an_order((VOUCHER, 1), confirm=True)
+    for place in (None, LocationId("attic")):
+        assert fulfilment.ship(only_voucher, None, place, a_step())[0].state == "shipped"
+
+
+def test_what_a_closed_place_promised_leaves_from_where_its_units_go() -> None:
+    order, _ = an_order((MUG, 5), at={1: {"attic": 3, "depot": 2}}, confirm=True)
+
+    def open_one(place: LocationId) -> LocationId:
+        return MAIN if place == "depot" else place
+
+    closed = msgspec.structs.replace(a_step(), restock_to=open_one)
+    shipped, change = fulfilment.ship(order, None, None, closed)
+    assert [(sent.location_id, sent.lines[0].quantity) for sent in shipped.shipments] == [
+        ("attic", 3),
+        ("main", 2),
+    ]
+    assert {movement.reason for movement in change.movements} == {"shipped"}
+    from_main, _ = fulfilment.ship(order, None, MAIN, closed)
+    assert [sent.lines[0].quantity for sent in from_main.shipments] == [2]
+
+
 @given(at=allocated)
 def test_cancelling_puts_each_unit_back_where_it_was_taken_from(
     at: dict[int, dict[str, int]],
@@ -168,7 +237,8 @@ def test_shipping_where_it_was_allocated_only_notes_that_it_left() -> None:
 
 def test_shipping_from_elsewhere_is_two_movements_of_the_ledger() -> None:
     order, _ = an_order((MUG, 2), confirm=True)
-    shipped, change = fulfilment.ship(order, None, LocationId("attic"), a_step())
+    both = [LineQuantity(line_id=1, quantity=2)]
+    shipped, change = fulfilment.ship(order, both, LocationId("attic"), a_step())
     assert [(m.location_id, m.reason, m.on_hand) for m in change.movements] == [
         ("main", "reallocated", 2),
         ("attic", "reallocated", -2),

@@ -163,6 +163,15 @@ def test_events_hold_nothing_personal() -> None:
     assert change.events[0].subject == f"order:{order.id}"
 
 
+def test_an_order_forgets_the_customer_once_and_keeps_what_it_was_sent_with() -> None:
+    order, _ = ordering.cancel(order_in("confirmed"), NOW, "I moved")
+    forgotten = ordering.without_personal_data(order, NOW)
+    assert "I moved" not in repr(forgotten)
+    assert ordering.without_personal_data(forgotten, NOW) is forgotten
+    sent, _ = fulfilment.ship(order_in("confirmed"), None, MAIN, NOW, tracking_number="RM1")
+    assert ordering.without_personal_data(sent, NOW) is sent
+
+
 def test_one_of_two_shipments_delivered_leaves_the_order_on_its_way() -> None:
     half, _ = ship(order_in("confirmed"), NOW)
     whole, _ = ship(half, NOW)

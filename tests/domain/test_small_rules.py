@@ -20,10 +20,11 @@ from storekeeper.domain.accounts import (
     normal_email,
 )
 from storekeeper.domain.changes import ChangeSet, Check, Put
+from storekeeper.domain.countries import check_country
 from storekeeper.domain.stock import is_low, require_change
 from storekeeper.domain.work import Setting
 from storekeeper.services.base import fingerprint
-from storekeeper.services.checkout import new_number, normal_number
+from storekeeper.services.order_numbers import new_number, normal_number
 from tests.support.builders import STAFF, a_customer, moving
 
 
@@ -77,6 +78,19 @@ def test_roles_may_what_the_shop_says() -> None:
     assert not a_customer().may("orders:read")
     assert not GUEST.may("orders:read")
     assert SYSTEM.may("orders:write")
+
+
+@pytest.mark.parametrize("code", ["GB", "DE", "BQ", "ZW", "XK"])
+def test_countries_that_there_are(code: str) -> None:
+    check_country(code, "country")
+
+
+@pytest.mark.parametrize("code", ["ZZ", "UK", "XX", "AN", "gb", "GBR", ""])
+def test_a_code_that_is_no_country_s_is_refused_by_its_field(code: str) -> None:
+    """AN was the Netherlands Antilles' until 2010; UK is reserved, not assigned."""
+    with pytest.raises(errors.Invalid) as refused:
+        check_country(code, "shipping_address.country")
+    assert refused.value.field == "shipping_address.country"
 
 
 def test_who_did_it_is_named_without_personal_data() -> None:

@@ -108,7 +108,7 @@ async def confirmed_at_main_then_closed(desk: Desk, quantity: int = 2) -> OrderI
     await open_place(desk, "shop-2", priority=1)
     await desk.create("MUG", stock=quantity)
     order_id = OrderId(await desk.order("MUG", quantity))
-    await desk.checkout.confirm(BY_SYSTEM, order_id)
+    await desk.order_changes.confirm(BY_SYSTEM, order_id)
     await desk.locations.change(BY_ADMIN, "main", CLOSE)
     return order_id
 
@@ -131,7 +131,7 @@ async def test_units_of_a_cancelled_order_can_be_sold_although_their_location_cl
     desk: Desk,
 ) -> None:
     order_id = await confirmed_at_main_then_closed(desk)
-    await desk.checkout.cancel(BY_SYSTEM, order_id)
+    await desk.order_changes.cancel(BY_SYSTEM, order_id)
     assert await on_hand(desk) == {"shop-2": 2}
     await desk.order("MUG", 2)
     assert await desk.store.verify() == []
@@ -139,11 +139,11 @@ async def test_units_of_a_cancelled_order_can_be_sold_although_their_location_cl
 
 async def test_shipping_what_a_closed_location_promised_strands_nothing(desk: Desk) -> None:
     order_id = await confirmed_at_main_then_closed(desk)
-    await desk.checkout.ship(BY_SYSTEM, order_id, lines=None, location_id=SHOP)
+    await desk.order_changes.ship(BY_SYSTEM, order_id, lines=None, location_id=SHOP)
     assert await on_hand(desk) == {}
     with pytest.raises(Invalid, match="takes no stock"):
-        await desk.checkout.take_back(BY_SYSTEM, order_id, lines=None)
-    await desk.checkout.take_back(BY_SYSTEM, order_id, lines=None, location_id=SHOP)
+        await desk.order_changes.take_back(BY_SYSTEM, order_id, lines=None)
+    await desk.order_changes.take_back(BY_SYSTEM, order_id, lines=None, location_id=SHOP)
     assert await on_hand(desk) == {"shop-2": 2}
     assert await desk.store.verify() == []
 
@@ -153,9 +153,9 @@ async def test_cancelling_while_the_location_closes_strands_nothing(desk: Desk) 
     for number in range(10):
         await desk.create(f"P{number}", stock=1)
         order_id = OrderId(await desk.order(f"P{number}", 1))
-        await desk.checkout.confirm(BY_SYSTEM, order_id)
+        await desk.order_changes.confirm(BY_SYSTEM, order_id)
         await asyncio.gather(
-            desk.checkout.cancel(BY_SYSTEM, order_id),
+            desk.order_changes.cancel(BY_SYSTEM, order_id),
             desk.locations.change(BY_ADMIN, "main", CLOSE),
             return_exceptions=True,
         )

@@ -8,6 +8,9 @@ import pytest
 from tests.catalog.desk import Desk
 
 
+MOVE = {"sku": "MUG", "quantity": 1, "from_location_id": "main", "to_location_id": "closed"}
+
+
 async def test_stock_s_life(desk: Desk) -> None:
     mug = await desk.create("MUG", low_stock_threshold=3)
     async with desk.client("staff") as staff:
@@ -88,14 +91,41 @@ async def test_a_shortage_says_what_there_is(desk: Desk, admin: httpx.AsyncClien
         ("adjust", {"sku": "MUG", "quantity": 0, "reason": "lost"}, "quantity"),
         ("count", {"sku": "MUG", "on_hand": -1}, "on_hand"),
         ("receive", {"sku": "MUG", "quantity": 1, "reference": "a\nb"}, "reference"),
+        ("transfer", {**MOVE, "from_location_id": "nowhere"}, "from_location_id"),
+        ("transfer", {**MOVE, "to_location_id": "nowhere"}, "to_location_id"),
+        ("transfer", {**MOVE, "to_location_id": "closed"}, "to_location_id"),
+        ("transfer", {**MOVE, "to_location_id": "main"}, "to_location_id"),
+        ("transfer", {**MOVE, "quantity": -1}, "quantity"),
+        ("count", {"sku": "MUG", "on_hand": 1, "location_id": "nowhere"}, "location_id"),
+        ("count", {"sku": "GROUP", "on_hand": 1}, "sku"),
     ],
 )
 async def test_a_change_that_can_not_be_is_refused_by_its_field(
     desk: Desk, admin: httpx.AsyncClient, path: str, body: dict[str, object], field: str
 ) -> None:
-    await desk.create("MUG")
+    """The field is one that was sent, so that whoever sent it knows what to mend."""
+    await desk.create("MUG", stock=1)
+    await desk.create("GROUP", is_parent=True)
+    await admin.post("/locations", json={"id": "closed", "name": "Closed"})
+    await admin.patch("/locations/closed", json={"active": False})
     answer = await admin.post(f"/stock/{path}", json=body)
     assert (answer.status_code, answer.json().get("field")) == (422, field), answer.text
+
+
+async def test_the_ledger_is_found_by_sku_as_by_product(desk: Desk) -> None:
+    mug = await desk.create("MUG", stock=4)
+    await desk.create("CUP", stock=2)
+    async with desk.client("staff") as staff:
+        for params in (
+            {"sku": "mug"},
+            {"product_id": mug.id},
+            {"sku": "MUG", "product_id": mug.id},
+        ):
+            page = (await staff.get("/stock/movements", params=params)).json()
+            assert [line["product_id"] for line in page["items"]] == [mug.id], params
+        for params in ({"sku": "none"}, {"sku": "CUP", "product_id": mug.id}):
+            page = (await staff.get("/stock/movements", params=params)).json()
+            assert page["items"] == [], params
 
 
 async def test_a_retry_moves_units_once(desk: Desk, admin: httpx.AsyncClient) -> None:

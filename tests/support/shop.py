@@ -16,6 +16,7 @@ from storekeeper.domain.stock import MAIN, Level
 from storekeeper.services.base import Tools
 from storekeeper.services.catalog_cache import CatalogCache
 from storekeeper.services.checkout import Checkout
+from storekeeper.services.order_changes import OrderChanges
 from storekeeper.store.port import Store
 from tests.support.builders import a_product, creating, moving
 from tests.support.clock import Clock
@@ -44,6 +45,7 @@ class Shop:
     clock: Clock
     new_id: Ids
     checkout: Checkout = field(init=False)
+    order_changes: OrderChanges = field(init=False)
     catalog: CatalogCache = field(init=False)
     tools: Tools = field(init=False)
 
@@ -51,6 +53,7 @@ class Shop:
         self.tools = Tools(store=self.store, clock=self.clock, new_id=self.new_id)
         self.catalog = CatalogCache(self.store)
         self.checkout = Checkout(self.tools, self.catalog, secrets=SECRETS)
+        self.order_changes = OrderChanges(self.tools, self.catalog)
 
     async def sell(self, sku: str = "MUG", stock: int = 0, **fields: Any) -> Product:
         """A new product with that many units at `main`."""

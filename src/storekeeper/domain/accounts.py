@@ -45,6 +45,7 @@ Email = Annotated[
         max_length=254,
         pattern=r"^[^\s@\x00-\x1f\x7f]+@[^\s@\x00-\x1f\x7f]+$(?!\n)",
         examples=["ada@example.com"],
+        extra={"form": "an e-mail address such as ada@example.com"},
     ),
 ]
 Password = Annotated[str, msgspec.Meta(max_length=1_000)]

@@ -28,10 +28,18 @@ Tag = Annotated[
         min_length=1,
         max_length=50,
         pattern=r"^[^\s,\x00-\x1f](?:[^,\x00-\x1f]*[^\s,\x00-\x1f])?$(?!\n)",
+        extra={"form": "one line of text without commas, and no space at either end"},
     ),
 ]
 ImageUrl = Annotated[
-    str, msgspec.Meta(max_length=2_000, pattern=r"^(https?://|/)[^\s\x00-\x1f]+$(?!\n)")
+    str,
+    msgspec.Meta(
+        max_length=2_000,
+        pattern=r"^(https?://|/)[^\s\x00-\x1f]+$(?!\n)",
+        extra={
+            "form": "a web address such as https://example.com/mug.jpg, or a path such as /mug.jpg"
+        },
+    ),
 ]
 Attributes = Annotated[
     dict[ShortText, Annotated[str, msgspec.Meta(max_length=1_000)]], msgspec.Meta(max_length=100)

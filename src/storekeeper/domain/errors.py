@@ -84,12 +84,13 @@ class InUse(ShopError):
 
 
 class InsufficientStock(ShopError):
-    """`members["lines"]`: the lines that fall short, each with requested and available units."""
+    """`members["lines"]`: what falls short, each product once, with the units requested of it in
+    all and those available."""
 
     code, status, title = "insufficient_stock", 409, "There is not enough stock"
     remedy = (
-        "`lines` names every line that falls short and how much of it is available. Order at "
-        "most that much."
+        "`lines` names every product that falls short, how much of it is requested in all, and "
+        "how much is available. Order at most that much of it."
     )
 
 

@@ -17,7 +17,7 @@ from storekeeper.domain.orders import (
     Shipment,
     state_of,
 )
-from storekeeper.domain.stock import Movement, Reason
+from storekeeper.domain.stock import MAIN, Movement, Reason
 from storekeeper.domain.types import LocationId, ProductId
 
 SHIPPABLE = ("confirmed", "partially_shipped")
@@ -27,62 +27,48 @@ RETURNABLE = ("partially_shipped", "shipped", "delivered", "partially_returned")
 def ship(
     order: Order,
     lines: Sequence[LineQuantity] | None,
-    location_id: LocationId,
+    location_id: LocationId | None,
     step: Step,
     *,
     carrier: str = "",
     tracking_number: str = "",
 ) -> tuple[Order, ChangeSet]:
-    """Sends units from a location; `lines` None means all that is left.
+    """Sends units, as one shipment from each location that they leave.
 
-    Units that were allocated elsewhere are moved in the ledger: they go back on hand there and
-    come off hand here, and the guard refuses where they aren't. Raises `TooMany` for more units
-    than are left to ship.
+    `lines` None means all that is left, at `location_id` if that is given; `location_id` None
+    means from where the units are allocated. Units that are sent from elsewhere than where they
+    were allocated are moved in the ledger: they go back on hand there and come off hand here, and
+    the guard refuses where they aren't. Raises `TooMany` for more units than are left to ship.
     """
     require_state(order, "shipped", *SHIPPABLE)
-    units = _units(order, lines, lambda line: line.unshipped, "left to ship")
-    shipment = Shipment(
-        id=step.new_id(),
-        location_id=location_id,
-        lines=_quantities(units),
-        shipped_at=step.now,
-        carrier=carrier,
-        tracking_number=tracking_number,
-    )
-    sent: dict[ProductId, int] = {}
-    elsewhere: dict[tuple[ProductId, LocationId], int] = {}
-    new_lines = []
-    for line in order.lines:
-        count = units.get(line.id, 0)
-        if not count:
-            new_lines.append(line)
-            continue
-        allocations = line.allocations
-        if line.tracked:
-            sent[line.product_id] = sent.get(line.product_id, 0) + count
-            allocations, taken = _ship_from(line, count, location_id)
-            for origin, moved_units in taken.items():
-                place = step.restock_to(origin)
-                if place == location_id:
-                    continue  # what came back from a closed location has come back here
-                key = (line.product_id, place)
-                elsewhere[key] = elsewhere.get(key, 0) + moved_units
-        new_lines.append(
-            replace_line(line, fulfilled=line.fulfilled + count, allocations=allocations)
+    shipments = list(order.shipments)
+    new_lines = {line.id: line for line in order.lines}
+    movements: list[Movement] = []
+    for place, units in _parcels(order, lines, location_id, step).items():
+        shipments.append(
+            Shipment(
+                id=step.new_id(),
+                location_id=place,
+                lines=_quantities(units),
+                shipped_at=step.now,
+                carrier=carrier,
+                tracking_number=tracking_number,
+            )
         )
+        movements.extend(_send(order, new_lines, units, place, step))
     shipped = moved(
         order,
         step,
         "shipped",
         " ".join(part for part in (carrier, tracking_number) if part),
-        lines=tuple(new_lines),
-        shipments=(*order.shipments, shipment),
+        lines=tuple(new_lines.values()),
+        shipments=tuple(shipments),
     )
     shipped = _settled(shipped)
     return shipped, ChangeSet(
         puts=(Put(shipped),),
-        movements=tuple(_shipping(order, sent, elsewhere, location_id, step)),
-        events=(
+        movements=tuple(movements),
+        events=tuple(
             event(
                 shipped,
                 events.ORDER_SHIPPED,
@@ -90,7 +76,8 @@ def ship(
                 shipment_id=shipment.id,
                 carrier=carrier,
                 tracking_number=tracking_number,
-            ),
+            )
+            for shipment in shipments[len(order.shipments) :]
         ),
     )
 
@@ -204,35 +191,112 @@ def _units(
     return units
 
 
-def _ship_from(
-    line: OrderLine, count: int, location_id: LocationId
-) -> tuple[tuple[Allocation, ...], dict[LocationId, int]]:
-    """The line's allocations with `count` more units shipped from `location_id`.
+def _parcels(
+    order: Order, lines: Sequence[LineQuantity] | None, location_id: LocationId | None, step: Step
+) -> dict[LocationId, dict[int, int]]:
+    """Units per line id, by the location that sends them.
+
+    What a closed location promised leaves from where its units go now. Units without stock are
+    nowhere; they go along with the first parcel.
+    """
+    units = _units(order, lines, lambda line: line.unshipped, "left to ship")
+    if lines is not None and location_id is not None:
+        return {location_id: units}
+    parcels: dict[LocationId, dict[int, int]] = {}
+    loose: dict[int, int] = {}
+    for line in order.lines:
+        need = units.get(line.id, 0)
+        if not line.tracked:
+            loose |= {line.id: need} if need else {}
+            continue
+        for origin, waiting in _waiting(line).items():
+            places = (origin, step.restock_to(origin))
+            count = min(need, waiting)
+            if count and location_id in (None, *places):
+                parcel = parcels.setdefault(location_id or places[1], {})
+                parcel[line.id] = parcel.get(line.id, 0) + count
+                need -= count
+    if not parcels and len(loose) < len(units):
+        raise TooMany(
+            f"nothing that is left to ship is allocated at {location_id}; leave location_id out to "
+            "ship from where it is, or name lines to ship them from there all the same",
+            field="location_id",
+        )
+    if not parcels:
+        return {location_id or step.restock_to(MAIN): loose}
+    next(iter(parcels.values())).update(loose)
+    return parcels
+
+
+def _waiting(line: OrderLine) -> dict[LocationId, int]:
+    """Units of a line that haven't left, by the location that they are allocated at.
 
     Allocations keep the order shipped first, unshipped after, so that units gone can be counted
-    off from the front. The second answer: units taken over from other locations.
+    off from the front.
     """
     gone = line.fulfilled + line.cancelled
+    waiting: dict[LocationId, int] = {}
+    for allocation in line.allocations:
+        used = min(gone, allocation.quantity)
+        gone -= used
+        if allocation.quantity > used:
+            place = allocation.location_id
+            waiting[place] = waiting.get(place, 0) + allocation.quantity - used
+    return waiting
+
+
+def _send(
+    order: Order,
+    lines: dict[int, OrderLine],
+    units: dict[int, int],
+    location_id: LocationId,
+    step: Step,
+) -> Iterator[Movement]:
+    """Notes in `lines` that units left from a location; answers the ledger's lines about it."""
+    sent: dict[ProductId, int] = {}
+    elsewhere: dict[tuple[ProductId, LocationId], int] = {}
+    for id, count in units.items():
+        line = lines[id]
+        allocations = line.allocations
+        if line.tracked:
+            sent[line.product_id] = sent.get(line.product_id, 0) + count
+            allocations, taken = _ship_from(line, count, location_id, step)
+            for origin, moved_units in taken.items():
+                place = step.restock_to(origin)
+                if place == location_id:
+                    continue  # what came back from a closed location has come back here
+                key = (line.product_id, place)
+                elsewhere[key] = elsewhere.get(key, 0) + moved_units
+        lines[id] = replace_line(line, fulfilled=line.fulfilled + count, allocations=allocations)
+    return _shipping(order, sent, elsewhere, location_id, step)
+
+
+def _ship_from(
+    line: OrderLine, count: int, location_id: LocationId, step: Step
+) -> tuple[tuple[Allocation, ...], dict[LocationId, int]]:
+    """The line's allocations with `count` more units shipped from `location_id`, those that wait
+    there first. The second answer: units taken over from other locations."""
+    gone = line.fulfilled + line.cancelled
     shipped: list[Allocation] = []
-    open_units: dict[LocationId, int] = {}
     for allocation in line.allocations:
         used = min(gone, allocation.quantity)
         gone -= used
         if used:
             shipped.append(Allocation(location_id=allocation.location_id, quantity=used))
-        if allocation.quantity > used:
-            place = allocation.location_id
-            open_units[place] = open_units.get(place, 0) + allocation.quantity - used
+    waiting = _waiting(line)
     need = count
     taken: dict[LocationId, int] = {}
-    for place in sorted(open_units, key=lambda place: place != location_id):
-        units = min(need, open_units[place])
-        open_units[place] -= units
+    for place in sorted(
+        waiting,
+        key=lambda place: (place != location_id, step.restock_to(place) != location_id),
+    ):
+        units = min(need, waiting[place])
+        waiting[place] -= units
         need -= units
         if units and place != location_id:
             taken[place] = units
     shipped.append(Allocation(location_id=location_id, quantity=count))
-    rest = [Allocation(location_id=place, quantity=n) for place, n in open_units.items() if n]
+    rest = [Allocation(location_id=place, quantity=n) for place, n in waiting.items() if n]
     return (*shipped, *rest), taken
 
 

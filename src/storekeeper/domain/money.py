@@ -29,7 +29,14 @@ MINOR_DIGITS: dict[str, int] = {
 # What fits into 64 bits; which amounts are sensible is checked where they are used.
 Minor = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1, examples=[1999])]
 Amount = Annotated[int, msgspec.Meta(ge=0, le=MAX_AMOUNT, examples=[1999])]
-Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$(?!\n)", examples=["GBP"])]
+Currency = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Z]{3}$(?!\n)",
+        examples=["GBP"],
+        extra={"form": "a currency's code of three capital letters, such as GBP"},
+    ),
+]
 
 
 class Money(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -16,6 +16,7 @@ import msgspec
 
 from storekeeper.domain.money import Money
 from storekeeper.domain.types import (
+    ONE_LINE,
     AccountId,
     LocationId,
     OrderId,
@@ -39,22 +40,29 @@ OrderState = Literal[
 OPEN_STATES: tuple[OrderState, ...] = ("pending", "confirmed", "partially_shipped")
 
 _ONE_LINE = r"^[^\x00-\x1f\x7f]*$(?!\n)"
-Line = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=_ONE_LINE)]
-CountryCode = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}$(?!\n)", examples=["GB"])]
+Line = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=_ONE_LINE, extra=ONE_LINE)]
+CountryCode = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Z]{2}$(?!\n)",
+        examples=["GB"],
+        extra={"form": "a country's code of two capital letters, such as GB"},
+    ),
+]
 T = TypeVar("T")
 
 
 class Address(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where an order goes. `country` is an ISO 3166-1 alpha-2 code."""
+    """Where an order goes. `country` is an ISO 3166-1 alpha-2 code that is assigned, or XK."""
 
     name: Line
     line1: Line
     city: Line
     country: CountryCode
-    line2: Annotated[str, msgspec.Meta(max_length=200, pattern=_ONE_LINE)] = ""
-    region: Annotated[str, msgspec.Meta(max_length=200, pattern=_ONE_LINE)] = ""
-    postal_code: Annotated[str, msgspec.Meta(max_length=20, pattern=_ONE_LINE)] = ""
-    phone: Annotated[str, msgspec.Meta(max_length=40, pattern=_ONE_LINE)] = ""
+    line2: Annotated[str, msgspec.Meta(max_length=200, pattern=_ONE_LINE, extra=ONE_LINE)] = ""
+    region: Annotated[str, msgspec.Meta(max_length=200, pattern=_ONE_LINE, extra=ONE_LINE)] = ""
+    postal_code: Annotated[str, msgspec.Meta(max_length=20, pattern=_ONE_LINE, extra=ONE_LINE)] = ""
+    phone: Annotated[str, msgspec.Meta(max_length=40, pattern=_ONE_LINE, extra=ONE_LINE)] = ""
 
 
 class Allocation(Struct, frozen=True, kw_only=True):
@@ -64,7 +72,7 @@ class Allocation(Struct, frozen=True, kw_only=True):
     quantity: int
 
 
-class OrderLine(Struct, frozen=True, kw_only=True):
+class OrderLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was ordered, as it was when placed, and what became of it, in units.
 
     `fulfilled` units were shipped; `cancelled` ones never will be; `returned` ones came back.
@@ -134,7 +142,7 @@ class Transition(Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An order. `number` is for people, `id` for programs.
 
     `fingerprint` is the hash of the request that placed it: a retry must match it.

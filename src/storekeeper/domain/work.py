@@ -15,6 +15,7 @@ HttpUrl = Annotated[
         max_length=2_000,
         pattern=r"^https?://[^\s\x00-\x1f]+$(?!\n)",
         examples=["https://example.com/hooks"],
+        extra={"form": "a web address such as https://example.com/hooks"},
     ),
 ]
 DeliveryState = Literal["delivered", "failing", "dead"]

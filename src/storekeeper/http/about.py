@@ -8,8 +8,9 @@ DESCRIPTION = """\
 Sell and keep stock: catalogue, stock, orders, accounts and webhooks of one shop.
 
 **JSON** in UTF-8 with `snake_case` names. A string is no number, unknown fields and unknown query \
-parameters are refused. Times are RFC 3339 in UTC and need their zone. Money is an integer number \
-of minor units with its ISO 4217 code: `{"amount": 1999, "currency": "GBP"}` is £19.99.
+parameters are refused. In a query, numbers are digits, and truth is `true` or `false`. Times are \
+RFC 3339 in UTC and need their zone. Money is an integer number of minor units with its ISO 4217 \
+code: `{"amount": 1999, "currency": "GBP"}` is £19.99.
 
 **Logging in**: send `Authorization: Bearer TOKEN` with an access token from `POST /auth/login`, \
 or an API key.
@@ -21,7 +22,7 @@ or an API key.
 same request gives what the first one made, for ever; with another request it is refused.
 
 **Versions**: what can be edited has an `ETag`. Send it as `If-Match` with a change, and the \
-change is refused (412) if somebody else was faster.
+change is refused (412) if somebody else was faster. A weak one (`W/"3"`) never matches.
 
 **Errors** are problems (RFC 9457, `application/problem+json`) with a stable `code`; `field` is \
 the path of what is wrong. All codes are listed at [/docs/errors](/docs/errors).

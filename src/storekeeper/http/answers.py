@@ -6,7 +6,7 @@ use for; leaving them out makes an order's answer three times as cheap (benchmar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,7 +19,10 @@ _JSON = b"application/json"
 
 
 class Answer(Response[T]):
-    """A JSON body with a status and headers; documented in OpenAPI like any `Response[T]`."""
+    """A JSON body with a status and headers; documented in OpenAPI like any `Response[T]`.
+
+    `raw_headers` go out as they are; their names are in small letters.
+    """
 
     def __init__(  # the base class' attributes are what is left out here
         self,
@@ -28,18 +31,25 @@ class Answer(Response[T]):
         status_code: int = 200,
         headers: Mapping[str, str] | None = None,
         media_type: str | None = None,
+        raw_headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
         self.content = content
         self.status_code = status_code
-        self._sent_headers = headers or {}
+        self._sent_headers = headers
+        self._raw_headers = raw_headers
         self._media_type = media_type.encode() if media_type else _JSON
 
     def to_asgi_response(self, *args: Any, **kwargs: Any) -> ASGIApp:  # type: ignore[override]
         content = self.content
         body = content if isinstance(content, bytes) else _encode(content)
-        headers = [(b"content-type", self._media_type), (b"content-length", b"%d" % len(body))]
-        for name, value in self._sent_headers.items():
-            headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
+        headers = [
+            (b"content-type", self._media_type),
+            (b"content-length", b"%d" % len(body)),
+            *self._raw_headers,
+        ]
+        if self._sent_headers:
+            for name, value in self._sent_headers.items():
+                headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
         return _Sent(self.status_code or 200, headers, body)
 
 

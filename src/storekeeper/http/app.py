@@ -15,6 +15,7 @@ from storekeeper.http import problems
 from storekeeper.http.docs import Docs, Documentation
 from storekeeper.http.express import Express
 from storekeeper.http.gate import Gate
+from storekeeper.http.reset_page import ResetPage
 from storekeeper.http.security import Door
 from storekeeper.http.strict import Strict, StrictRequest, prepare
 
@@ -30,7 +31,7 @@ def make_app(
     """The API over `shop`, whose attributes are the services, and the pages that describe it."""
 
     app = Litestar(
-        route_handlers=[*handlers, Docs],
+        route_handlers=[*handlers, Docs, ResetPage],
         middleware=[Door, Strict],
         request_class=StrictRequest,
         exception_handlers={

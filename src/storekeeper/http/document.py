@@ -6,7 +6,7 @@ Nothing is written here that a route could contradict; what a route does, it say
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -32,6 +32,8 @@ from storekeeper.http.security import PUBLIC, SIGNED_IN, SIGNED_IN_OR_KEY
 JSON = "application/json"
 Members = dict[str, Any]
 
+# Headers that every answer may have.
+EVERYWHERE = ("X-Request-ID", "RateLimit-Policy", "RateLimit")
 # Headers of answers, by the name under which operations refer to them.
 HEADERS: Mapping[str, Members] = {
     "X-Request-ID": {
@@ -39,11 +41,24 @@ HEADERS: Mapping[str, Members] = {
         "schema": {"type": "string", "minLength": 1, "maxLength": 128},
         "required": True,
     },
+    # As structured fields (RFC 9651), by draft-ietf-httpapi-ratelimit-headers-11.
+    "RateLimit-Policy": {
+        "description": "How many requests you have (`q`) in how many seconds (`w`). Missing where "
+        "the shop sets no limit.",
+        "schema": {
+            "type": "string",
+            "pattern": '^"default";q=[0-9]+;w=[0-9]+$',
+            "examples": ['"default";q=1200;w=60'],
+        },
+    },
     "RateLimit": {
-        "description": "Requests a minute that you have, how many are left, and in how many "
-        "seconds all are yours again: `limit=1200, remaining=1199, reset=1`. Missing where the "
-        "shop sets no limit.",
-        "schema": {"type": "string"},
+        "description": "How many requests are left (`r`), and in how many seconds (`t`) all are "
+        "yours again or, after a 429, the next one is. Missing where the shop sets no limit.",
+        "schema": {
+            "type": "string",
+            "pattern": '^"default";r=[0-9]+;t=[0-9]+$',
+            "examples": ['"default";r=1199;t=1'],
+        },
     },
     "Retry-After": {
         "description": "Wait for so many seconds before the next try.",
@@ -246,7 +261,7 @@ class _Operation:
         if "if_none_match" in self._fields:
             found[304] = {
                 "description": "It is still what the ETag in `If-None-Match` says.",
-                "headers": _headers(["X-Request-ID", "RateLimit", "ETag"]),
+                "headers": _headers([*EVERYWHERE, "ETag"]),
             }
         named: dict[int, list[type[ShopError]]] = {}
         for status, spec in (self._handler.responses or {}).items():
@@ -274,7 +289,7 @@ class _Operation:
 
     def _success(self) -> Members:
         kind = self._kind_of_answer()
-        names = ["X-Request-ID", "RateLimit"]
+        names = [*EVERYWHERE]
         found: Members = {"description": self._handler.response_description or _said_of(kind)}
         if kind is not None:
             media = _media_type(self._handler.media_type)
@@ -321,12 +336,12 @@ class _Operation:
         media = _media_type(spec.media_type)
         return {
             "description": spec.description,
-            "headers": _headers(["X-Request-ID", "RateLimit"]),
+            "headers": _headers(EVERYWHERE),
             "content": self._content(kind, media) if kind is not None else {},
         }
 
     def _problem(self, status: int, kinds: list[type[ShopError]]) -> Members:
-        names = ["X-Request-ID", "RateLimit"]
+        names = [*EVERYWHERE]
         names += ["Retry-After"] if status in (429, 503) else []
         names += ["WWW-Authenticate"] if status == HTTPStatus.UNAUTHORIZED else []
         return {
@@ -350,7 +365,7 @@ def _media_type(named: Any) -> str:
     return str(getattr(named, "value", named) or "")
 
 
-def _headers(names: list[str]) -> Members:
+def _headers(names: Sequence[str]) -> Members:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 

@@ -202,7 +202,11 @@ BY_TYPE: Mapping[str, Any] = {
 }
 # Where a problem's own words differ from its remedy: detail, field, further members.
 PROBLEMS: Mapping[str, tuple[str, str | None, dict[str, Any]]] = {
-    "invalid": ("Expected `int`, got `str`", "lines[0].quantity", {}),
+    "invalid": (
+        "lines[0].quantity must be a whole number, not a string",
+        "lines[0].quantity",
+        {},
+    ),
     "not_found": (f"there is no order {ID}", None, {}),
     "unauthenticated": (
         "log in first: send an access token or an API key as a bearer token",
@@ -216,9 +220,20 @@ PROBLEMS: Mapping[str, tuple[str, str | None, dict[str, Any]]] = {
     "limit_reached": ("there are 100 endpoints already; remove one first", None, {}),
     "in_use": ("orders refer to this product; archive it instead", None, {}),
     "insufficient_stock": (
-        "there is not enough of 85123A; order less of it",
+        "there is not enough of 85123A (6 ordered on 2 lines together, 4 available); order less "
+        "of it",
         "lines",
-        {"lines": [{"line": 1, "product_id": ID, "sku": "85123A", "requested": 6, "available": 4}]},
+        {
+            "lines": [
+                {
+                    "product_id": ID,
+                    "sku": "85123A",
+                    "line_numbers": [1, 3],
+                    "requested": 6,
+                    "available": 4,
+                }
+            ]
+        },
     ),
     "product_unavailable": ("22423 is not for sale", "lines[1]", {}),
     "total_changed": (

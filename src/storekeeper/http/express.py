@@ -17,6 +17,7 @@ from storekeeper.domain.accounts import GUEST, Principal
 from storekeeper.domain.errors import Malformed
 from storekeeper.http import problems
 from storekeeper.http.orders import place_order
+from storekeeper.http.security import check_credentials
 from storekeeper.http.strict import JSON, KEY, NO_QUERY, check_media_type, check_query, deciding
 from storekeeper.services.checkout import Checkout, PlaceOrder
 
@@ -37,6 +38,7 @@ class Express:
             await self._app(scope, receive, send)
             return
         scope["path_template"] = PATH
+        check_credentials(scope)
         if scope["query_string"]:
             check_query(scope["query_string"], NO_QUERY)
         headers = deciding(scope["headers"])
@@ -76,4 +78,4 @@ def parse(body: bytes) -> PlaceOrder:
     try:
         return _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise problems.of_decode_error(error) from None
+        raise problems.of_decode_error(error, PlaceOrder) from None

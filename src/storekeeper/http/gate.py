@@ -96,7 +96,7 @@ class Gate:
                 status = message["status"]
                 given = message.get("headers", ())
                 guards = self._guards
-                own = [name for name, _ in given if name in GUARDED]
+                own = GUARDED.intersection([name for name, _ in given])
                 if own:
                     guards = tuple(pair for pair in guards if pair[0] not in own)
                 message["headers"] = [*given, *extra, *guards]
@@ -119,9 +119,10 @@ class Gate:
             scope["user"] = principal
             if scope["path"] not in PROBES:
                 self._keep_rate(principal, client, extra)
-            # Who logs in or refreshes may still send the token that has just run out.
+            # Who logs in or refreshes may still send the token that has just run out. Others are
+            # told by the door of their route, so that it is counted under the route.
             if refused is not None and not scope["path"].startswith("/auth/"):
-                raise refused
+                scope["refused"] = refused  # type: ignore[typeddict-unknown-key]
             await self._app(scope, receive, send_named)
         except Exception as error:
             if status:
@@ -139,9 +140,9 @@ class Gate:
         if taken is None:
             return
         limit, remaining, reset = taken
-        extra.append(
-            (b"ratelimit", b"limit=%d, remaining=%d, reset=%d" % (limit, max(0, remaining), reset))
-        )
+        # Structured fields, by draft-ietf-httpapi-ratelimit-headers.
+        extra.append((b"ratelimit-policy", b'"default";q=%d;w=60' % limit))
+        extra.append((b"ratelimit", b'"default";r=%d;t=%d' % (max(0, remaining), reset)))
         if remaining < 0:
             raise TooManyRequests(
                 f"at most {limit} requests a minute; wait {reset} s", retry_after=max(1, reset)
@@ -165,7 +166,7 @@ class Gate:
                     method,
                     route,
                     status,
-                    round(seconds * 1000, 2),
+                    int(seconds * 100_000) / 100,
                     principal.name,
                     self._clock(),
                 )

@@ -18,7 +18,7 @@ from storekeeper.domain.types import Struct
 from storekeeper.domain.work import Job, JobState, RowError
 from storekeeper.http.answers import Answer
 from storekeeper.http.openapi import BEARER, needs_login
-from storekeeper.http.orders import Key
+from storekeeper.http.parameters import Key
 from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
 from storekeeper.http.security import MAX_KEY, principal_of
 from storekeeper.services.csv_export import Exporter

@@ -12,7 +12,7 @@ from storekeeper.domain.stock import Location
 from storekeeper.domain.types import Struct
 from storekeeper.http.answers import Answer
 from storekeeper.http.openapi import BEARER, ETAG, needs_login
-from storekeeper.http.orders import IfMatch, Key
+from storekeeper.http.parameters import IfMatch, Key
 from storekeeper.http.paging import PageView
 from storekeeper.http.security import call_of, principal_of, version_of
 from storekeeper.services.base import Call

@@ -26,6 +26,8 @@ from storekeeper.domain.orders import (
 from storekeeper.domain.types import AccountId, LocationId, Note, OrderId, Struct, fold_sku
 from storekeeper.http.answers import Answer
 from storekeeper.http.openapi import BEARER, NO_LOGIN_NEEDED, needs_login, problems_of
+from storekeeper.http.order_views import OrderView, answer, order_view
+from storekeeper.http.parameters import IfMatch, Key, as_utc
 from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
 from storekeeper.http.security import (
     PUBLIC,
@@ -36,25 +38,11 @@ from storekeeper.http.security import (
     version_of,
 )
 from storekeeper.services.base import Call
-from storekeeper.services.checkout import Checkout, PlaceOrder, normal_number
+from storekeeper.services.checkout import Checkout, PlaceOrder
+from storekeeper.services.order_changes import OrderChanges
+from storekeeper.services.order_numbers import normal_number
 from storekeeper.store.port import OrderQuery
 
-Key = Annotated[
-    str | None,
-    HeaderParameter(
-        name="Idempotency-Key",
-        max_length=255,
-        description="Makes a retry harmless: the same key gives the same answer, for ever.",
-    ),
-]
-IfMatch = Annotated[
-    str | None,
-    HeaderParameter(
-        name="If-Match",
-        max_length=64,
-        description="The ETag that the change is based on; 412 if it isn't the current one.",
-    ),
-]
 OrderPath = Annotated[str, PathParameter(max_length=64, description="The order's `id`.")]
 Token = Annotated[
     str | None,
@@ -64,7 +52,10 @@ StateFilter = Annotated[
     OrderState | None, QueryParameter(name="state", description="Only orders in this state.")
 ]
 CustomerFilter = Annotated[
-    str | None, QueryParameter(max_length=64, description="Only this customer's; for staff.")
+    str | None,
+    QueryParameter(
+        max_length=64, description="Only this customer's; others than one's own are for staff."
+    ),
 ]
 FromFilter = Annotated[
     datetime | None, QueryParameter(description="Placed at this time or later; with its zone.")
@@ -83,58 +74,22 @@ NumberFilter = Annotated[
 ]
 
 
-class OrderLineView(Struct, frozen=True, kw_only=True):
-    """A line as placed, and what became of its units."""
-
-    id: int
-    product_id: str
-    sku: str
-    name: str
-    unit_price: Money
-    quantity: int
-    total: Money
-    fulfilled: int
-    cancelled: int
-    returned: int
-    allocations: tuple[Allocation, ...]
-
-
-class OrderView(Struct, frozen=True, kw_only=True):
-    """An order as its customer and the shop see it. `token` is in a guest's first answer only."""
-
-    id: str
-    number: str
-    version: int
-    state: OrderState
-    customer_id: str | None
-    email: str
-    currency: str
-    total: Money
-    units: int
-    lines: tuple[OrderLineView, ...]
-    shipping_address: Address | None
-    note: str
-    placed_at: datetime
-    updated_at: datetime
-    expires_at: datetime | None
-    confirmed_at: datetime | None
-    shipments: tuple[Shipment, ...]
-    returns: tuple[Return, ...]
-    timeline: tuple[Transition, ...]
-    token: str | None = None
-
-
 class CancelRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reason: Note = ""
 
 
 class ShipRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Units to send; without `lines` all that is left."""
+    """Units to send; without `lines` all that is left.
+
+    Without `location_id` they leave from where they are allocated, as one shipment from each
+    location. With it, `lines` are sent from there wherever they are allocated, and without `lines`
+    all that is left and allocated there.
+    """
 
     lines: (
         Annotated[tuple[LineQuantity, ...], msgspec.Meta(min_length=1, max_length=5_000)] | None
     ) = None
-    location_id: LocationId = LocationId("main")
+    location_id: LocationId | None = None
     carrier: Annotated[str, msgspec.Meta(max_length=100)] = ""
     tracking_number: Annotated[str, msgspec.Meta(max_length=100)] = ""
 
@@ -154,58 +109,6 @@ class ReturnRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     location_id: LocationId = LocationId("main")
     restock: bool = True
     reason: Note = ""
-
-
-def line_view(line: OrderLine) -> OrderLineView:
-    return OrderLineView(
-        id=line.id,
-        product_id=line.product_id,
-        sku=line.sku,
-        name=line.name,
-        unit_price=line.unit_price,
-        quantity=line.quantity,
-        total=line.total,
-        fulfilled=line.fulfilled,
-        cancelled=line.cancelled,
-        returned=line.returned,
-        allocations=line.allocations,
-    )
-
-
-def order_view(order: Order, token: str | None = None) -> OrderView:
-    return OrderView(
-        id=order.id,
-        number=order.number,
-        version=order.version,
-        state=order.state,
-        customer_id=order.customer_id,
-        email=order.email,
-        currency=order.currency,
-        total=order.total,
-        units=order.units,
-        lines=tuple(map(line_view, order.lines)),
-        shipping_address=order.shipping_address,
-        note=order.note,
-        placed_at=order.placed_at,
-        updated_at=order.updated_at,
-        expires_at=order.expires_at,
-        confirmed_at=order.confirmed_at,
-        shipments=order.shipments,
-        returns=order.returns,
-        timeline=order.timeline,
-        token=token,
-    )
-
-
-def answer(
-    order: Order, *, status: int = 200, token: str | None = None, replayed: bool = False
-) -> Answer[OrderView]:
-    headers = {"ETag": f'"{order.version}"'}
-    if status == 201:
-        headers["Location"] = f"/orders/{order.id}"
-    if replayed:
-        headers["Idempotent-Replayed"] = "true"
-    return Answer(order_view(order, token), status_code=status, headers=headers)
 
 
 PLACING = (
@@ -273,11 +176,20 @@ class Orders(Controller):
         sku: SkuFilter = None,
         number: NumberFilter = None,
     ) -> Answer[PageView[OrderView]]:
-        """A customer's own orders; all orders for who has the scope `orders:read`."""
+        """A customer's own orders; all orders for who has the scope `orders:read`.
+
+        Asking for another customer's without that scope is `forbidden`.
+        """
         principal = principal_of(request)
         if not principal.may("orders:read"):
             if principal.api_key_id is not None:
                 raise errors.Forbidden("this needs the scope orders:read", scope="orders:read")
+            if customer_id not in (None, principal.account_id):
+                raise errors.Forbidden(
+                    "only staff see other customers' orders; leave customer_id out for your own",
+                    field="customer_id",
+                    scope="orders:read",
+                )
             # Whose orders are asked for is part of the question, not a check afterwards.
             customer_id = principal.account_id
         page = await request.app.state.shop.tools.store.orders(
@@ -309,7 +221,7 @@ class Orders(Controller):
     ) -> Answer[OrderView]:
         """Its customer's, staff's, or a guest's who has the link's `token`."""
         who = caller(request, order_id, token)
-        return answer(await checkout_of(request).order(who, OrderId(order_id)))
+        return answer(await changes_of(request).order(who, OrderId(order_id)))
 
     @post(
         "/{order_id:str}/confirm",
@@ -330,7 +242,7 @@ class Orders(Controller):
         """Takes the reserved stock. Confirming a confirmed order changes nothing."""
         call = changing(request, "confirm", order_id, token, None, idempotency_key)
         return answer(
-            await checkout_of(request).confirm(call, OrderId(order_id), version_of(if_match))
+            await changes_of(request).confirm(call, OrderId(order_id), version_of(if_match))
         )
 
     @post(
@@ -354,7 +266,7 @@ class Orders(Controller):
         call = changing(request, "cancel", order_id, token, data, idempotency_key)
         reason = data.reason if data else ""
         return answer(
-            await checkout_of(request).cancel(call, OrderId(order_id), reason, version_of(if_match))
+            await changes_of(request).cancel(call, OrderId(order_id), reason, version_of(if_match))
         )
 
     @post(
@@ -373,9 +285,11 @@ class Orders(Controller):
         idempotency_key: Key = None,
         if_match: IfMatch = None,
     ) -> Answer[OrderView]:
-        """Sends units from a location; without `lines` all that is left."""
+        """Sends all that is left from where it is allocated, unless `lines` or `location_id` say
+        otherwise. Each location's units are a shipment of their own, with the same carrier and
+        tracking number."""
         call = changing(request, "ship", order_id, None, data, idempotency_key)
-        order = await checkout_of(request).ship(
+        order = await changes_of(request).ship(
             call,
             OrderId(order_id),
             lines=data.lines,
@@ -404,7 +318,7 @@ class Orders(Controller):
     ) -> Answer[OrderView]:
         """One shipment, or all; again changes nothing."""
         call = changing(request, "deliver", order_id, None, data, idempotency_key)
-        order = await checkout_of(request).deliver(
+        order = await changes_of(request).deliver(
             call, OrderId(order_id), data.shipment_id, version_of(if_match)
         )
         return answer(order)
@@ -427,7 +341,7 @@ class Orders(Controller):
     ) -> Answer[OrderView]:
         """Never more than were shipped; `restock` puts them on hand again."""
         call = changing(request, "return", order_id, None, data, idempotency_key)
-        order = await checkout_of(request).take_back(
+        order = await changes_of(request).take_back(
             call,
             OrderId(order_id),
             lines=data.lines,
@@ -453,6 +367,11 @@ def checkout_of(request: ApiRequest) -> Checkout:
     return found
 
 
+def changes_of(request: ApiRequest) -> OrderChanges:
+    found: OrderChanges = request.app.state.shop.order_changes
+    return found
+
+
 def caller(request: ApiRequest, order_id: str, token: str | None) -> Principal:
     """Who asks: an account, or a guest whose token opens this one order."""
     principal = principal_of(request)
@@ -471,15 +390,3 @@ def changing(
     # A guest's keys are kept apart by the order that the link opens.
     key = f"{order_id}:{call.key}" if call.key and who.account_id is None else call.key
     return Call(principal=who, key=key, fingerprint=call.fingerprint)
-
-
-def as_utc(at: datetime | None, field: str) -> datetime | None:
-    """Raises `Invalid` for a time without a zone, or that isn't in the years 1 to 9999 in UTC."""
-    if at is None:
-        return None
-    if at.tzinfo is None:
-        raise errors.Invalid("a time needs its zone, such as 2026-01-31T12:00:00Z", field=field)
-    try:
-        return at.astimezone(UTC)
-    except OverflowError:
-        raise errors.Invalid("a time is in the years 1 to 9999, in UTC", field=field) from None

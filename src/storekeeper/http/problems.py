@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
@@ -19,22 +18,25 @@ from storekeeper.domain import errors
 from storekeeper.domain.errors import ShopError
 from storekeeper.domain.money import Money
 from storekeeper.http.answers import Answer
+from storekeeper.services.validation import invalid_of
 
 MEDIA_TYPE = "application/problem+json"
 # How long a lock or a full disk is likely to last at least.
 LOCKED_S = 5
 log = structlog.get_logger(__name__)
-_AT = re.compile(r"^(?P<what>.*?) - at `\$?(?P<where>[^`]*)`$", re.DOTALL)
 
 
 class ShortLine(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What falls short. `line` counts from 1 in the order that was sent; movements of stock name
-    the location instead."""
+    """A product that falls short: `requested` is what all lines of the order ask for together.
+
+    `line_numbers` are these lines, counted from 1 as they were sent; movements of stock name the
+    location instead.
+    """
 
     product_id: str
     requested: int
     available: int
-    line: int | msgspec.UnsetType = msgspec.UNSET
+    line_numbers: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
     sku: str | msgspec.UnsetType = msgspec.UNSET
     location_id: str | msgspec.UnsetType = msgspec.UNSET
 
@@ -139,14 +141,6 @@ def request_id_of(request: Request[Any, Any, Any]) -> str | None:
     return found
 
 
-def field_and_reason(message: str) -> tuple[str | None, str]:
-    """msgspec's message as the field's path and what is wrong with it."""
-    found = _AT.match(message)
-    if found is None:
-        return None, message
-    return found["where"].lstrip(".") or None, found["what"]
-
-
 def _translated(request: Request[Any, Any, Any], error: HTTPException) -> ShopError:
     if isinstance(error, ValidationException):
         return _of_validation(request, error)
@@ -190,11 +184,10 @@ def no_body() -> ShopError:
     return errors.Malformed("the request has no body; send it as JSON")
 
 
-def of_decode_error(error: Exception) -> ShopError:
-    """Unreadable JSON is 400; JSON of the wrong shape is 422 with its field."""
+def of_decode_error(error: Exception, kind: Any) -> ShopError:
+    """Unreadable JSON is 400; JSON that isn't of this type is 422 with its field."""
     if isinstance(error, msgspec.ValidationError):
-        field, reason = field_and_reason(str(error))
-        return errors.Invalid(reason, field=field)
+        return invalid_of(error, kind)
     if isinstance(error, RecursionError):
         return errors.Malformed("the body is nested too deeply")
     return errors.Malformed(f"the body is not JSON: {error}")
@@ -208,6 +201,8 @@ def _of_validation(request: Request[Any, Any, Any], error: ValidationException) 
     key = first.get("key") or None
     if key == "data":
         return no_body()
-    field, reason = field_and_reason(message)
+    if key is None:
+        return errors.Invalid(message)
+    kind = request.route_handler.signature_model.__annotations__.get(key)
     sent_names = request.route_handler.opt.get("sent_names", {})
-    return errors.Invalid(reason, field=field or sent_names.get(key, key))
+    return invalid_of(message, kind, named=sent_names.get(key, key))

@@ -18,7 +18,7 @@ from storekeeper.domain.money import Money
 from storekeeper.domain.types import MAX_AMOUNT, Struct
 from storekeeper.http.answers import Answer
 from storekeeper.http.openapi import BEARER, NO_LOGIN_NEEDED, needs_login, problems_of
-from storekeeper.http.orders import IfMatch, Key
+from storekeeper.http.parameters import IfMatch, Key
 from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
 from storekeeper.http.security import PUBLIC, call_of, principal_of, version_of
 from storekeeper.services.base import Call
@@ -67,7 +67,8 @@ CHANGING = (*KEEPING, errors.NotFound, errors.PreconditionFailed)
 
 
 class ProductStockView(Struct, frozen=True, kw_only=True):
-    """`available` is null for a product without stock. Only staff see what is on hand."""
+    """`available` is null for a product without stock of its own. A parent is in stock where one
+    of its active variants is. Only staff see what is on hand."""
 
     available: int | None
     in_stock: bool
@@ -104,9 +105,8 @@ class ProductView(Struct, frozen=True, kw_only=True):
 def product_view(listed: Listed, *, for_staff: bool) -> ProductView:
     product, stock = listed.product, listed.stock
     view = ProductStockView(
-        available=stock.available if product.track_stock else None,
-        in_stock=not product.is_parent
-        and (not product.track_stock or product.allow_backorder or stock.available > 0),
+        available=stock.available if product.track_stock and not product.is_parent else None,
+        in_stock=listed.in_stock,
         on_hand=stock.on_hand if for_staff else UNSET,
         reserved=stock.reserved if for_staff else UNSET,
         is_low=stock.is_low if for_staff else UNSET,
@@ -139,6 +139,8 @@ def etag_of(listed: Listed, *, for_staff: bool) -> str:
     """The version, then what else the representation shows: stock moves without a new version."""
     stock = listed.stock
     shown = f"{stock.on_hand}-{stock.reserved}" if for_staff else f"{stock.available}"
+    if listed.product.is_parent:
+        shown = f"{int(listed.in_stock)}"
     return f'"{listed.product.version}-{shown}"'
 
 
@@ -214,7 +216,10 @@ class Products(Controller):
         ] = "active",
         sort: Annotated[
             ProductSort | None,
-            QueryParameter(description="`relevance` unless there is no `q`, then `name`."),
+            QueryParameter(
+                description="`relevance` unless there is no `q`, then `name`. Where thousands of "
+                "products have the words, those with them in name or SKU come before the others."
+            ),
         ] = None,
     ) -> Answer[PageView[ProductView]]:
         """Active products, a page at a time, with what of them can be ordered now."""

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from storekeeper import __version__
 from storekeeper.domain.errors import catalogue
 from storekeeper.domain.types import Struct
+from storekeeper.http.document import EVERYWHERE
 from storekeeper.http.examples import ID, encoded, problem_example
 from storekeeper.http.schemas import REF
 
@@ -23,7 +24,7 @@ Members = Mapping[str, Any]
 METHODS = ("get", "post", "put", "patch", "delete")
 # Beyond this a limit says only which type keeps the number.
 _SAFE = 10**15
-_COMMON = frozenset({"X-Request-ID", "RateLimit"})
+_COMMON = frozenset(EVERYWHERE)
 
 
 class Type(Struct, frozen=True, kw_only=True):
@@ -128,6 +129,11 @@ def errors_page() -> bytes:
 def landing_page(public_url: str) -> bytes:
     """Where to go from `/`."""
     return _render("landing.html", public_url=public_url)
+
+
+def reset_page(*, token: str = "", error: str = "", is_done: bool = False) -> bytes:
+    """The form for a new password; without `token` it says where to get a link."""
+    return _render("reset.html", token=token, error=error, is_done=is_done)
 
 
 def _entry(path: str, method: str, operation: Members, public_url: str) -> OperationEntry:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-
-
 from typing import Any, Protocol
 
 from litestar import Request
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from storekeeper.domain.accounts import GUEST, Principal
-from storekeeper.domain.errors import Forbidden, Invalid, Unauthenticated
+from storekeeper.domain.errors import Forbidden, Invalid, PreconditionFailed, Unauthenticated
 from storekeeper.services.base import Call, fingerprint
 
 # What a route can say with `access=`; anything else is a scope, such as "stock:write".
@@ -19,7 +17,9 @@ PUBLIC = "public"
 SIGNED_IN = "signed in"
 SIGNED_IN_OR_KEY = "signed in or by key"
 MAX_KEY = 255
-_ENTITY_TAG = re.compile(r'(?:W/)?(?:"(?P<quoted>[0-9]{1,15})(?:-[0-9-]*)?"|(?P<bare>[0-9]{1,15}))')
+_ENTITY_TAG = re.compile(
+    r'(?P<weak>W/)?(?:"(?P<quoted>[0-9]{1,15})(?:-[0-9-]*)?"|(?P<bare>[0-9]{1,15}))'
+)
 
 
 class Authenticator(Protocol):
@@ -42,11 +42,19 @@ class Door:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        check_credentials(scope)
         access = scope["route_handler"].opt.get("access")
         # OPTIONS is answered by the framework, with the methods that the address takes.
         if access != PUBLIC and scope["method"] != "OPTIONS":  # type: ignore[typeddict-item]
             check_access(scope.get("user") or GUEST, access)
         await self._app(scope, receive, send)
+
+
+def check_credentials(scope: Any) -> None:
+    """Raises what the gate found wrong with the credentials, if anything."""
+    refused = scope.get("refused")
+    if refused is not None:
+        raise refused
 
 
 def check_access(principal: Principal, access: str | tuple[str, ...] | None) -> None:
@@ -89,11 +97,16 @@ def call_by(principal: Principal, operation: str, data: Any, key: str | None) ->
 def version_of(if_match: str | None) -> int | None:
     """The version that an If-Match header names; None where there is none or it is `*`.
 
-    What follows a dash tells representations of one version apart and doesn't matter here.
+    What follows a dash tells representations of one version apart and doesn't matter here. A weak
+    tag matches nothing (RFC 9110, section 13.1.1: the comparison is strong).
     """
     if if_match is None or if_match.strip() == "*":
         return None
     found = _ENTITY_TAG.fullmatch(if_match.strip())
     if found is None:
         raise Invalid('If-Match takes the ETag of the answer, such as "3"', field="If-Match")
+    if found["weak"]:
+        raise PreconditionFailed(
+            "a weak ETag never matches; send the ETag without W/", field="If-Match"
+        )
     return int(found["quoted"] or found["bare"])

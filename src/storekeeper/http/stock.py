@@ -10,10 +10,10 @@ from litestar.params import JSONBody, QueryParameter
 
 from storekeeper.domain import errors
 from storekeeper.domain.stock import Level, Movement, Reason
-from storekeeper.domain.types import LocationId, ProductId, Struct
+from storekeeper.domain.types import LocationId, ProductId, Struct, fold_sku
 from storekeeper.http.answers import Answer
 from storekeeper.http.openapi import BEARER, needs_login
-from storekeeper.http.orders import Key, as_utc
+from storekeeper.http.parameters import Key, as_utc
 from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
 from storekeeper.http.products import ProductPath
 from storekeeper.http.security import call_of
@@ -238,6 +238,12 @@ class Stock(Controller):
         product_id: Annotated[
             str | None, QueryParameter(max_length=64, description="Only this product's.")
         ] = None,
+        sku: Annotated[
+            str | None,
+            QueryParameter(
+                max_length=64, description="Only of the product that has this SKU, in any case."
+            ),
+        ] = None,
         location_id: Annotated[
             str | None, QueryParameter(max_length=64, description="Only at this location.")
         ] = None,
@@ -255,6 +261,7 @@ class Stock(Controller):
         page = await inventory_of(request).movements(
             MovementQuery(
                 product_id=ProductId(product_id) if product_id is not None else None,
+                sku=fold_sku(sku) if sku is not None else None,
                 location_id=LocationId(location_id) if location_id is not None else None,
                 reason=reason,
                 reference=reference,

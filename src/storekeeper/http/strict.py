@@ -6,9 +6,11 @@ it passes over what a handler doesn't ask for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple, get_args
+from types import MappingProxyType
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -25,15 +27,27 @@ JSON = b"application/json"
 KEY = b"idempotency-key"
 # Headers that decide something: sent twice, it would be anybody's guess which one counts.
 _ONCE = frozenset({KEY, b"if-match", b"content-type"})
+# What a query's strings must look like. Litestar reads them leniently: `1e2` as a number, `1` as
+# true, `1700000000` as a time.
+_SPELLINGS: tuple[tuple[type, re.Pattern[str], str], ...] = (
+    (inspect.IntType, re.compile(r"-?[0-9]+"), "a whole number, in digits"),
+    (inspect.BoolType, re.compile(r"true|false"), "true or false"),
+    (
+        inspect.DateTimeType,
+        re.compile(r"[0-9]{4}-.+"),
+        "a time with its zone, such as 2026-01-31T12:00:00Z",
+    ),
+)
 
 
 class KnownQuery(NamedTuple):
-    """A route's query parameters: all of them, those that may stand there several times, and
-    those that are any text."""
+    """A route's query parameters: all of them, those that may stand there several times, those
+    that are any text, and how the others are spelled."""
 
     names: frozenset[str] = frozenset()
     repeatable: frozenset[str] = frozenset()
     texts: frozenset[str] = frozenset()
+    spelled: Mapping[str, tuple[re.Pattern[str], str]] = MappingProxyType({})
 
 
 NO_QUERY = KnownQuery()
@@ -48,10 +62,11 @@ class StrictRequest(Request[Any, Any, Any]):
             merge_patch=self.scope["method"] == "PATCH",
         )
         body = await self.body()
+        kind = _type_of_data(self.scope["route_handler"])
         try:
-            return _decoder(_type_of_data(self.scope["route_handler"])).decode(body)
+            return _decoder(kind).decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise problems.of_decode_error(error) from None
+            raise problems.of_decode_error(error, kind) from None
 
 
 class Strict:
@@ -80,10 +95,17 @@ def prepare(app: Litestar) -> None:
         for handler, model in route.route_handler_map.values():
             expected = model.expected_query_params
             kinds = handler.signature_model.__annotations__
+            infos = {o.field_alias: inspect.type_info(kinds[o.field_name]) for o in expected}
             handler.opt["query"] = KnownQuery(
-                frozenset(one.field_alias for one in expected),
+                frozenset(infos),
                 frozenset(model.sequence_query_parameter_names),
-                frozenset(o.field_alias for o in expected if _is_text(kinds[o.field_name])),
+                frozenset(name for name, info in infos.items() if _takes(info, inspect.StrType)),
+                {
+                    name: (pattern, words)
+                    for name, info in infos.items()
+                    for kind, pattern, words in _SPELLINGS
+                    if _takes(info, kind)
+                },
             )
             handler.opt["sent_names"] = {
                 one.field_name: one.field_alias
@@ -96,7 +118,8 @@ def prepare(app: Litestar) -> None:
 
 
 def check_query(query: bytes, known: KnownQuery) -> None:
-    """Raises `Invalid` for a parameter that isn't known, or that stands there twice."""
+    """Raises `Invalid` for a parameter that isn't known, that stands there twice, or that is
+    spelled as only a lenient reader understands it."""
     seen: set[str] = set()
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name not in known.names:
@@ -108,6 +131,10 @@ def check_query(query: bytes, known: KnownQuery) -> None:
         # msgspec would take this word for the parameter's absence.
         if value.lower() == "null" and name not in known.texts:
             raise Invalid("leave the parameter out instead of sending null", field=name)
+        if name in known.spelled:
+            pattern, words = known.spelled[name]
+            if not pattern.fullmatch(value):
+                raise Invalid(f"{name} must be {words}", field=name)
         seen.add(name)
 
 
@@ -134,13 +161,13 @@ def check_media_type(value: bytes, *, merge_patch: bool = False) -> None:
         raise UnsupportedMediaType("send the body as application/json")
 
 
-def _is_text(annotation: Any) -> bool:
-    info = inspect.type_info(annotation)
-    while isinstance(info, inspect.Metadata):
-        info = info.type
+def _takes(info: inspect.Type, kind: type) -> bool:
+    """Whether a parameter of this type may be of such a kind."""
+    if isinstance(info, inspect.Metadata):
+        return _takes(info.type, kind)
     if isinstance(info, inspect.UnionType):
-        return any(_is_text(one) for one in get_args(annotation))
-    return isinstance(info, inspect.StrType)
+        return any(_takes(one, kind) for one in info.types)
+    return isinstance(info, kind)
 
 
 def _type_of_data(handler: Any) -> Any:

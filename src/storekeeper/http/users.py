@@ -15,7 +15,7 @@ from storekeeper.domain.types import ShortText, Struct
 from storekeeper.http.answers import Answer
 from storekeeper.http.auth import NO_LOGIN, client_of, credentials_of, sessions_of
 from storekeeper.http.openapi import BEARER, ETAG, needs_login, problems_of
-from storekeeper.http.orders import IfMatch, Key
+from storekeeper.http.parameters import IfMatch, Key
 from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
 from storekeeper.http.security import (
     PUBLIC,
@@ -259,15 +259,19 @@ class Users(Controller):
 
     @get(
         "/{user_id:str}",
-        access="users:read",
+        access=SIGNED_IN_OR_KEY,
         summary="Read a user",
         responses=needs_login(errors.NotFound),
         response_headers=[ETAG],
         security=BEARER,
     )
     async def read(self, request: ApiRequest, user_id: UserPath) -> Answer[UserView]:
-        """Anybody's account; a deleted one isn't there any more."""
+        """One's own account; anybody's with the scope `users:read`. A deleted one isn't there any
+        more."""
         call = call_of(request, "", None, None)
+        # Registering points here, so it has to lead somewhere for whoever registered.
+        if user_id == call.principal.account_id:
+            return user_answer(await accounts_of(request).own(call.principal))
         return user_answer(await accounts_of(request).get(call, user_id))
 
     @patch(

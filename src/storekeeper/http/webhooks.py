@@ -13,7 +13,7 @@ from storekeeper.domain.types import Struct
 from storekeeper.domain.work import Delivery, DeliveryState, WebhookEndpoint
 from storekeeper.http.answers import Answer
 from storekeeper.http.openapi import BEARER, needs_login
-from storekeeper.http.orders import IfMatch, Key
+from storekeeper.http.parameters import IfMatch, Key
 from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
 from storekeeper.http.security import call_of, version_of
 from storekeeper.services.deliveries import SCOPE, Deliveries, DeliveryQuery

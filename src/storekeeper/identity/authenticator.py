@@ -53,7 +53,10 @@ class StoreAuthenticator:
 
     def remembered(self, authorization: str) -> Principal | None:
         """The principal of a header seen before, if nothing has changed since. No I/O."""
-        token = _token_of(authorization)
+        # Nearly every client spells it so; the others are understood too.
+        token = authorization[7:] if authorization[:7] == "Bearer " else ""
+        if token not in self._known:
+            token = _token_of(authorization)
         known = self._known.get(token)
         if known is None:
             return None

@@ -26,6 +26,7 @@ from storekeeper.services.base import BY_SYSTEM, Call, fingerprint
 from storekeeper.services.catalog import Catalog
 from storekeeper.services.checkout import Checkout
 from storekeeper.services.inventory import Inventory
+from storekeeper.services.order_changes import OrderChanges
 from storekeeper.store.port import Store
 
 AT_ONCE = 64
@@ -62,6 +63,8 @@ class ReplayShop(Protocol):
     def accounts(self) -> Accounts: ...
     @property
     def checkout(self) -> Checkout: ...
+    @property
+    def order_changes(self) -> OrderChanges: ...
 
 
 OpenShop = Callable[[Clock], AbstractAsyncContextManager[ReplayShop]]
@@ -134,7 +137,7 @@ class DirectClient:
         order = await self._place(sale, stage)
         if stage == "shipped":
             call = _call(requests.shipping_key(sale), order.id)
-            await self._shop.checkout.ship(call, order.id, lines=None)
+            await self._shop.order_changes.ship(call, order.id, lines=None)
 
     async def order_id(self, sale: Sale) -> str:
         return (await self._place(sale, "shipped")).id
@@ -144,7 +147,7 @@ class DirectClient:
     ) -> None:
         self._clock.set(returned.at)
         lines = requests.returned_lines(units)
-        await self._shop.checkout.take_back(
+        await self._shop.order_changes.take_back(
             _call(requests.return_key(returned, sale), lines),
             OrderId(order_id),
             lines=lines,

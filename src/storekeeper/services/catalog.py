@@ -305,7 +305,7 @@ def merged(product: ProductDetails, patch: ProductPatch) -> ProductDetails:
     try:
         return msgspec.convert(merge_patch(target, msgspec.to_builtins(patch)), ProductDetails)
     except msgspec.ValidationError as error:
-        raise invalid_of(error) from None
+        raise invalid_of(error, ProductDetails) from None
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

@@ -55,9 +55,14 @@ class CatalogCache:
             self._for_sale.clear()
             self._generation = generation
         known = self._for_sale
-        at_once = [known.get(_named(line)) for line in lines]
-        if None not in at_once:
-            return [product for product in at_once if product is not None]
+        at_once: list[Product] = []
+        for line in lines:
+            product = known.get((line.sku, line.product_id))
+            if product is None:
+                break
+            at_once.append(product)
+        else:
+            return at_once
         keys = [_key(number, line) for number, line in enumerate(lines)]
         found = [self._cached(key) for key in keys]
         if None in found:

@@ -1,23 +1,21 @@
-"""Placing, confirming, cancelling and expiring orders."""
+"""Placing orders: all lines or none, once per key. What comes later is in `order_changes`."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
-import os
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
-from storekeeper.domain import fulfilment, ordering
+from storekeeper.domain import ordering
 from storekeeper.domain.accounts import Account, Email, Principal
 from storekeeper.domain.allocation import STRATEGIES, Available, from_one
 from storekeeper.domain.catalog import Product
-from storekeeper.domain.changes import ChangeSet, Refusal, Short, Stale, Taken
+from storekeeper.domain.changes import Short, Stale, Taken
+from storekeeper.domain.countries import check_country
 from storekeeper.domain.errors import (
     AlreadyExists,
     Conflict,
@@ -25,16 +23,12 @@ from storekeeper.domain.errors import (
     InsufficientStock,
     Invalid,
     KeyReused,
-    NotFound,
-    OrderState,
-    PreconditionFailed,
     ProductUnavailable,
     ShopError,
 )
 from storekeeper.domain.money import Money, check_currency
-from storekeeper.domain.ordering import Placing, Step, WantedLine
-from storekeeper.domain.orders import Address, Allocation, LineQuantity, Order
-from storekeeper.domain.stock import MAIN, Location
+from storekeeper.domain.ordering import Placing, WantedLine
+from storekeeper.domain.orders import Address, Allocation, Order
 from storekeeper.domain.types import (
     MAX_LINES,
     AccountId,
@@ -46,11 +40,12 @@ from storekeeper.domain.types import (
     Sku,
     Struct,
 )
-from storekeeper.services.base import Call, Tools, key_claims, made_before, require
+from storekeeper.services.base import ATTEMPTS, Call, Tools, require_of_key
 from storekeeper.services.catalog_cache import CatalogCache
+from storekeeper.services.order_numbers import new_number
 
-RETRIES = 16
-Transition = Callable[[Order, Step], tuple[Order, ChangeSet]]
+# Products that a refusal's words name; its `lines` name all.
+TOLD = 5
 
 
 class LineRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -113,8 +108,9 @@ class Checkout:
 
         Raises `InsufficientStock`, `ProductUnavailable`, `TotalChanged`, `KeyReused`, `Invalid`.
         """
-        _require_of_key(call)
-        self._check_rights(call.principal, request)
+        require_of_key(call, "orders:write")
+        _check_rights(call.principal, request)
+        _check_values(request)
         order_id = self._order_id(call, request)
         try:
             return await self._place(call, request, order_id)
@@ -129,7 +125,7 @@ class Checkout:
 
     async def _place(self, call: Call, request: PlaceOrder, order_id: OrderId) -> Placed:
         email = await self._email_for(call.principal, request)
-        for _ in range(RETRIES):
+        for _ in range(ATTEMPTS):
             products = await self._catalog.products(request.lines)
             try:
                 order = await self._try_to_place(call, request, order_id, email, products)
@@ -142,197 +138,13 @@ class Checkout:
             except Short as short:
                 available = await self._really_short(short, products, request)
                 if available:
-                    raise self._shortage(available, products, request) from None
+                    raise _shortage(available, products, request) from None
             else:
                 self.count("placed")
                 if request.confirm:
                     self.count("confirmed")
                 return Placed(order=order)
         raise Conflict("products or stock keep changing under this order; try again shortly")
-
-    async def confirm(self, call: Call, order_id: OrderId, if_match: int | None = None) -> Order:
-        """Takes the reserved stock; confirming a confirmed order changes nothing."""
-        _require_of_key(call)
-        is_new = False
-
-        def transition(order: Order, step: Step) -> tuple[Order, ChangeSet]:
-            nonlocal is_new
-            is_new = order.confirmed_at is None or order.state == "cancelled"
-            return ordering.confirm(order, step) if is_new else (order, ChangeSet())
-
-        order = await self.change(call, order_id, transition, if_match=if_match)
-        if is_new:
-            self.count("confirmed")
-        return order
-
-    async def cancel(
-        self, call: Call, order_id: OrderId, reason: str = "", if_match: int | None = None
-    ) -> Order:
-        """Puts the stock back. Customers may until something is shipped, staff also after."""
-        _require_of_key(call)
-        is_staff = call.principal.may("orders:write")
-        is_new = False
-
-        def transition(order: Order, step: Step) -> tuple[Order, ChangeSet]:
-            nonlocal is_new
-            is_new = order.state != "cancelled"
-            if not is_new:
-                return order, ChangeSet()
-            if order.state == "partially_shipped" and not is_staff:
-                raise OrderState(
-                    "a part of the order was shipped already; ask the shop", state=order.state
-                )
-            return ordering.cancel(order, step, reason)
-
-        order = await self.change(call, order_id, transition, if_match=if_match)
-        if is_new:
-            self.count("cancelled")
-        return order
-
-    async def ship(
-        self,
-        call: Call,
-        order_id: OrderId,
-        *,
-        lines: Sequence[LineQuantity] | None,
-        location_id: LocationId = MAIN,
-        carrier: str = "",
-        tracking_number: str = "",
-        if_match: int | None = None,
-    ) -> Order:
-        """Sends units from a location; `lines` None means all that is left."""
-        require(call, "orders:write")
-        await self._require_location(location_id)
-
-        def transition(order: Order, step: Step) -> tuple[Order, ChangeSet]:
-            return fulfilment.ship(
-                order, lines, location_id, step, carrier=carrier, tracking_number=tracking_number
-            )
-
-        return await self.change(call, order_id, transition, if_match=if_match)
-
-    async def deliver(
-        self,
-        call: Call,
-        order_id: OrderId,
-        shipment_id: str | None = None,
-        if_match: int | None = None,
-    ) -> Order:
-        """Marks a shipment, or all, as delivered; again changes nothing."""
-        require(call, "orders:write")
-
-        def transition(order: Order, step: Step) -> tuple[Order, ChangeSet]:
-            if order.state == "delivered":
-                return order, ChangeSet()
-            return fulfilment.deliver(order, shipment_id, step)
-
-        return await self.change(call, order_id, transition, if_match=if_match)
-
-    async def take_back(
-        self,
-        call: Call,
-        order_id: OrderId,
-        *,
-        lines: Sequence[LineQuantity] | None,
-        location_id: LocationId = MAIN,
-        restock: bool = True,
-        reason: str = "",
-        if_match: int | None = None,
-    ) -> Order:
-        """Takes shipped units back, on hand again with `restock`, scrapped without."""
-        require(call, "orders:write")
-        await self._require_location(location_id)
-
-        def transition(order: Order, step: Step) -> tuple[Order, ChangeSet]:
-            return fulfilment.take_back(
-                order, lines, location_id, step, restock=restock, reason=reason
-            )
-
-        return await self.change(call, order_id, transition, if_match=if_match)
-
-    async def expire_due(self, limit: int = 100) -> int:
-        """Releases reservations whose time is over; answers how many. Safe to run anywhere."""
-        step = self._tools.step(Principal(account_id=None, role="system"))
-        due = await self._store.expired_orders(step.now, limit)
-        # Together, so that they share a flush.
-        ended = await asyncio.gather(*(self._expire(order, step) for order in due))
-        return sum(ended)
-
-    async def _expire(self, order: Order, step: Step) -> bool:
-        _, change = ordering.expire(order, step)
-        try:
-            await self._store.commit(change)
-        except Stale:
-            return False  # confirmed or cancelled in between
-        self.count("expired")
-        return True
-
-    async def change(
-        self,
-        call: Call,
-        order_id: OrderId,
-        transition: Transition,
-        *,
-        if_match: int | None = None,
-    ) -> Order:
-        """Reads the caller's order, lets the domain decide, commits; retries when it was stale.
-
-        Raises `NotFound` for an order that isn't the caller's, `PreconditionFailed`.
-        """
-        if await made_before(self._store, call):
-            return await self.order(call.principal, order_id)
-        for _ in range(RETRIES):
-            try:
-                return await self._try_to_change(call, order_id, transition, if_match)
-            except (Stale, Taken, ShopError) as error:
-                if isinstance(error, Stale) and error.kind == "Location":
-                    self._catalog.forget_locations()
-                # What an earlier try did is the answer, however the order stands by now.
-                if await made_before(self._store, call):
-                    return await self.order(call.principal, order_id)
-                if isinstance(error, ShopError):
-                    raise
-        raise Conflict("others keep changing this order; try again shortly")
-
-    async def _try_to_change(
-        self, call: Call, order_id: OrderId, transition: Transition, if_match: int | None
-    ) -> Order:
-        order = await self.order(call.principal, order_id)
-        if if_match is not None and order.version != if_match:
-            raise PreconditionFailed(
-                f"the order is at version {order.version}; read it again", current=order.version
-            )
-        changed, change = transition(order, await self._step(call.principal))
-        claims = key_claims(call, order_id)
-        if changed is order and not claims:
-            return order
-        back_at = [move.location_id for move in change.movements if move.on_hand > 0]
-        checks = await self._catalog.checks_of(back_at) if back_at else ()
-        try:
-            # The key is taken also where nothing is left to do, or it could do something else.
-            await self._store.commit(change + ChangeSet(checks=checks, claims=claims))
-        except (Stale, Taken):
-            raise
-        except Short as short:
-            raise self._short_lines(short) from None
-        except Refusal as refusal:
-            raise Conflict(str(refusal)) from refusal
-        return changed
-
-    async def _step(self, principal: Principal) -> Step:
-        """A step that brings units of a closed location to the first one that is open."""
-        places = await self._catalog.locations()
-        return msgspec.structs.replace(
-            self._tools.step(principal),
-            restock_to=lambda place: place if place in places else places[0],
-        )
-
-    async def order(self, principal: Principal, order_id: OrderId) -> Order:
-        """An order that the caller may see; raises `NotFound` for any other."""
-        order = await self._store.get(Order, order_id)
-        if order is None or not self._may_see(principal, order):
-            raise NotFound(f"there is no order {order_id}")
-        return order
 
     def guest_token(self, order_id: str) -> str:
         """The secret in a guest's link; made from the order's id, so that it needs no keeping."""
@@ -343,14 +155,6 @@ class Checkout:
         return any(
             hmac.compare_digest(_sign(secret, order_id).encode(), given) for secret in self._secrets
         )
-
-    def _may_see(self, principal: Principal, order: Order) -> bool:
-        may_all = principal.may("orders:read") or principal.may("orders:write")
-        if may_all or principal.role == "system":
-            return True
-        if principal.account_id is None or principal.api_key_id is not None:
-            return principal.order_id is not None and principal.order_id == order.id
-        return order.customer_id == principal.account_id
 
     async def _try_to_place(
         self,
@@ -396,22 +200,6 @@ class Checkout:
         await self._store.commit(change)
         return order
 
-    def _check_rights(self, principal: Principal, request: PlaceOrder) -> None:
-        is_staff = principal.may("orders:write")
-        if not is_staff:
-            if request.customer_id not in (None, principal.account_id):
-                raise Forbidden("only staff order for somebody else", field="customer_id")
-            for number, line in enumerate(request.lines):
-                if line.unit_price is not None:
-                    raise Forbidden("only staff set a price", field=f"lines[{number}].unit_price")
-        for number, line in enumerate(request.lines):
-            if line.unit_price is not None:
-                check_currency(line.unit_price.currency, f"lines[{number}].unit_price.currency")
-                if line.unit_price.amount < 0:
-                    raise Invalid("a price isn't negative", field=f"lines[{number}].unit_price")
-        if request.expected_total is not None:
-            check_currency(request.expected_total.currency, "expected_total.currency")
-
     async def _email_for(self, principal: Principal, request: PlaceOrder) -> str:
         """The address that hears of the order. A customer's own is read when it is needed."""
         if request.email is not None:
@@ -429,12 +217,10 @@ class Checkout:
         if not call.key:
             return OrderId(self._tools.new_id())
         owner = call.principal.account_id or f"guest:{(request.email or '').casefold()}"
-        digest = hashlib.sha256(f"{owner}\n{call.key}".encode()).digest()
+        h = hashlib.sha256(f"{owner}\n{call.key}".encode()).hexdigest()
         # A UUID of version 8: its bits are ours to choose (RFC 9562, section 5.8).
-        value = int.from_bytes(digest[:16], "big")
-        value = value & ~(0xF << 76) | (8 << 76)
-        value = value & ~(0x3 << 62) | (2 << 62)
-        return OrderId(str(uuid.UUID(int=value)))
+        variant = "89ab"[int(h[16], 16) & 3]
+        return OrderId(f"{h[:8]}-{h[8:12]}-8{h[13:16]}-{variant}{h[17:20]}-{h[20:32]}")
 
     async def _placed_before(self, order_id: OrderId, call: Call) -> Placed | None:
         order = await self._store.get(Order, order_id)
@@ -473,92 +259,63 @@ class Checkout:
         }
         return {id: units for id, units in found.items() if units < wanted[id]}
 
-    def _shortage(
-        self,
-        available: Mapping[ProductId, int],
-        products: Sequence[Product],
-        request: PlaceOrder,
-    ) -> InsufficientStock:
-        """Each line that asks for a product that falls short, with what there is of it."""
-        lines = [
+
+def _shortage(
+    available: Mapping[ProductId, int], products: Sequence[Product], request: PlaceOrder
+) -> InsufficientStock:
+    """Each product that falls short, with what its lines ask for together and what there is."""
+    short: dict[ProductId, dict[str, Any]] = {}
+    for number, (line, product) in enumerate(zip(request.lines, products, strict=True), start=1):
+        if product.id not in available:
+            continue
+        entry = short.setdefault(
+            product.id,
             {
-                "line": number,
                 "product_id": product.id,
                 "sku": product.sku,
-                "requested": line.quantity,
+                "line_numbers": [],
+                "requested": 0,
                 "available": available[product.id],
-            }
-            for number, (line, product) in enumerate(
-                zip(request.lines, products, strict=True), start=1
-            )
-            if product.id in available
-        ]
-        return InsufficientStock(
-            "there is not enough of "
-            + ", ".join(sorted({str(line["sku"]) for line in lines}))
-            + "; order less of it",
-            field="lines",
-            lines=lines,
+            },
         )
-
-    def _short_lines(self, short: Short) -> InsufficientStock:
-        lines = [
-            {
-                "product_id": shortage.product_id,
-                "location_id": shortage.location_id,
-                "requested": shortage.requested,
-                "available": shortage.available,
-            }
-            for shortage in short.lines
-        ]
-        return InsufficientStock("there is not enough stock at this location", lines=lines)
-
-    async def _require_location(self, location_id: LocationId) -> None:
-        if await self._store.get(Location, location_id) is None:
-            raise Invalid(f"there is no location {location_id}", field="location_id")
-
-
-def _require_of_key(call: Call) -> None:
-    """People order for themselves without any scope; a key does only what it was made for."""
-    if call.principal.api_key_id is not None:
-        require(call, "orders:write")
+        entry["line_numbers"].append(number)
+        entry["requested"] += line.quantity
+    told = []
+    for one in list(short.values())[:TOLD]:
+        count = len(one["line_numbers"])
+        on_lines = f" on {count} lines together" if count > 1 else ""
+        told.append(
+            f"{one['sku']} ({one['requested']} ordered{on_lines}, {one['available']} available)"
+        )
+    more = f" and {len(short) - TOLD} more" if len(short) > TOLD else ""
+    return InsufficientStock(
+        f"there is not enough of {', '.join(told)}{more}; order less of it",
+        field="lines",
+        lines=list(short.values()),
+    )
 
 
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+def _check_rights(principal: Principal, request: PlaceOrder) -> None:
+    is_staff = principal.may("orders:write")
+    if not is_staff:
+        if request.customer_id not in (None, principal.account_id):
+            raise Forbidden("only staff order for somebody else", field="customer_id")
+        for number, line in enumerate(request.lines):
+            if line.unit_price is not None:
+                raise Forbidden("only staff set a price", field=f"lines[{number}].unit_price")
 
 
-class RandomBytes:
-    """Bytes of the system's random source, fetched many at a time: one call costs 25 us."""
-
-    def __init__(self, size: int = 4_096) -> None:
-        self._size = size
-        self._pool = b""
-        self._at = 0
-        self._owner = 0
-
-    def take(self, count: int) -> bytes:
-        # After a fork two processes would hold the same pool.
-        if self._at + count > len(self._pool) or self._owner != os.getpid():
-            self._pool, self._at, self._owner = os.urandom(self._size), 0, os.getpid()
-        taken = self._pool[self._at : self._at + count]
-        self._at += count
-        return taken
-
-
-_random = RandomBytes()
-
-
-def new_number() -> str:
-    """A short number that can't be guessed and reads well: Crockford's base 32, 50 random bits."""
-    value = int.from_bytes(_random.take(7), "big")
-    digits = "".join([_ALPHABET[value >> shift & 31] for shift in range(45, -1, -5)])
-    return f"{digits[:5]}-{digits[5:]}"
-
-
-def normal_number(text: str) -> str:
-    """The number that somebody meant who typed O for 0, I or L for 1, or left out the dash."""
-    found = text.strip().upper().translate(str.maketrans("OIL", "011", " -"))
-    return f"{found[:5]}-{found[5:]}"
+def _check_values(request: PlaceOrder) -> None:
+    """Raises `Invalid` for currencies, prices and countries that are none."""
+    for number, line in enumerate(request.lines):
+        if line.unit_price is not None:
+            check_currency(line.unit_price.currency, f"lines[{number}].unit_price.currency")
+            if line.unit_price.amount < 0:
+                raise Invalid("a price isn't negative", field=f"lines[{number}].unit_price")
+    if request.expected_total is not None:
+        check_currency(request.expected_total.currency, "expected_total.currency")
+    if request.shipping_address is not None:
+        check_country(request.shipping_address.country, "shipping_address.country")
 
 
 def _sign(secret: bytes, order_id: str) -> str:

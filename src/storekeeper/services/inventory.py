@@ -22,6 +22,7 @@ from storekeeper.domain.stock import (
 )
 from storekeeper.domain.types import (
     MAX_QUANTITY,
+    ONE_LINE,
     Count,
     LocationId,
     Note,
@@ -46,6 +47,7 @@ Reference = Annotated[
     msgspec.Meta(
         max_length=200,
         pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)",
+        extra=ONE_LINE,
         description="What it belongs to, such as a delivery note's number.",
     ),
 ]
@@ -105,11 +107,12 @@ class ProductStock(Struct, frozen=True, kw_only=True):
 
 
 class Shift(Struct, frozen=True, kw_only=True):
-    """A change of the units on hand at one location."""
+    """A change of the units on hand at one location, and the field that named the location."""
 
     location_id: LocationId
     quantity: int
     reason: Reason
+    field: str = "location_id"
 
 
 Plan = Callable[[Product], Awaitable[tuple[Sequence[Shift], tuple[LevelIs, ...]]]]
@@ -173,11 +176,13 @@ class Inventory:
                 location_id=request.from_location_id,
                 quantity=-request.quantity,
                 reason="transferred_out",
+                field="from_location_id",
             )
             into = Shift(
                 location_id=request.to_location_id,
                 quantity=request.quantity,
                 reason="transferred_in",
+                field="to_location_id",
             )
             return (out, into), ()
 
@@ -266,9 +271,9 @@ class Inventory:
         for shift in shifts:
             location = found.get(shift.location_id)
             if location is None:
-                raise Invalid(f"there is no location {shift.location_id}", field="location_id")
+                raise Invalid(f"there is no location {shift.location_id}", field=shift.field)
             if shift.quantity > 0 and not location.active:
-                raise Invalid(f"{location.name} takes no stock any more", field="location_id")
+                raise Invalid(f"{location.name} takes no stock any more", field=shift.field)
             checks.append(Check("Location", location.id, location.version))
         return tuple(checks)
 

@@ -28,6 +28,7 @@ Code = Annotated[
         max_length=64,
         pattern=r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$(?!\n)",
         examples=["shop-2"],
+        extra={"form": "small letters, digits and dashes, such as shop-2"},
     ),
 ]
 Priority = Annotated[
