@@ -72,6 +72,9 @@ class TestBusy:
         async with front_at(tmp_path, seed, write_queue=1) as front:
             # What the background work still has to write at the start would wait as well.
             await front.shop.background.stop()
+            while front.shop.store.queue_depth():
+                await asyncio.sleep(0)
+            await front.shop.store.check_writable()
             tries: list[asyncio.Task[httpx.Response]] = []
             with locked(front):
                 # One is being written, one waits; whoever comes then is turned away at once.
