@@ -69,9 +69,10 @@ def _verify(reader: Reader) -> list[Difference]:
         compare(key, "on_hand", on_hand, told_on_hand)
         compare(key, "ledger_reserved", reserved, told_reserved)
         compare(key, "reserved", reserved, promised.get(key, 0))
+        # Not the levels' sums: where both are wrong together, that would say nothing.
         total = sums.setdefault(key[0], [0, 0])
-        total[0] += on_hand
-        total[1] += reserved
+        total[0] += told_on_hand
+        total[1] += promised.get(key, 0)
     for pk, on_hand, reserved, threshold, low in reader.rows(
         "SELECT product_pk, on_hand, reserved, threshold, is_low FROM total"
     ):
