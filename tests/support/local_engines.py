@@ -1,0 +1,41 @@
+"""The local engines for tests: each is started once a test process, when first asked for.
+
+Where one can't run, its tests are skipped with a line that says what was not tested; with
+STOREKEEPER_ENGINES=required (as CI sets) that is a failure instead.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+
+import pytest
+
+from tools.engines.launch import CREDENTIALS, Missing, Name, Running, running
+
+_started: dict[Name, Running] = {}
+_reasons: dict[Name, str] = {}
+_open = contextlib.ExitStack()
+atexit.register(_open.close)
+
+
+def engine(name: Name) -> Running:
+    """The running engine of this test process."""
+    if name not in _started and name not in _reasons:
+        try:
+            _started[name] = _open.enter_context(running(name))
+        except Missing as missing:
+            _reasons[name] = str(missing)
+    if name in _reasons:
+        message = f"NOT TESTED on {name}: {_reasons[name]}"
+        if os.environ.get("STOREKEEPER_ENGINES") == "required":
+            pytest.fail(message)
+        pytest.skip(message)
+    return _started[name]
+
+
+def use_local_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of a machine that has a role, as far as clients can tell."""
+    for key, value in CREDENTIALS.items():
+        monkeypatch.setenv(key, value)
