@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import uuid
 from pathlib import Path
 
+from storekeeper.store.dynamodb.remote import Remote
+from storekeeper.store.dynamodb.setup import create_tables, require_tables
+from storekeeper.store.dynamodb.store import DynamoStore
 from storekeeper.store.port import Store
 from storekeeper.store.sqlite.store import SqliteStore
+from tests.support import local_engines
 from tests.support.clock import Clock
 from tests.support.ids import Ids
 from tests.support.shop import Engine
+from tools.engines.launch import CREDENTIALS
 
 
 async def sqlite(place: Path, *, clock: Clock, new_id: Ids, **limits: int) -> Store:
@@ -16,4 +24,30 @@ async def sqlite(place: Path, *, clock: Clock, new_id: Ids, **limits: int) -> St
     return SqliteStore(place / "shop.db", clock=clock, new_id=new_id, **limits)
 
 
-ENGINES: dict[str, Engine] = {"sqlite": sqlite}
+async def dynamodb(place: Path, *, clock: Clock, new_id: Ids, **limits: int) -> Store:
+    """Tables of a name that is kept in `place`; each time it is opened with a replica of its own,
+    as each node has."""
+    endpoint = local_engines.engine("dynamodb").url
+    os.environ.update(CREDENTIALS)
+    name = place / "prefix"
+    if not name.exists():
+        name.write_text(f"t{uuid.uuid4().hex[:12]}-")
+    prefix = name.read_text()
+
+    def open_store() -> Store:
+        remote = Remote(region="eu-west-1", endpoint=endpoint)
+        create_tables(remote, prefix)
+        return DynamoStore(
+            place / f"node-{uuid.uuid4().hex[:8]}.db",
+            remote=remote,
+            prefix=prefix,
+            log_id=require_tables(remote, prefix),
+            clock=clock,
+            new_id=new_id,
+            **limits,
+        )
+
+    return await asyncio.to_thread(open_store)
+
+
+ENGINES: dict[str, Engine] = {"sqlite": sqlite, "dynamodb": dynamodb}

@@ -90,7 +90,7 @@ class SqliteStore:
         with contextlib.closing(connect(path, busy_ms=busy_ms)) as connection:
             self.migrated = schema.migrate(connection)
         self._stamps = Stamps(Path(f"{path}-stamps"))
-        self._writer = Writer(path, self._stamps, clock, new_id, busy_ms)
+        self._writer = self._make_writer(path, self._stamps, clock, new_id, busy_ms)
         self._write_lane = Lane(
             "writer", self._write, batch=batch, capacity=capacity, on_start=self._writer.open
         )
@@ -111,6 +111,16 @@ class SqliteStore:
         self._turns = itertools.cycle(short)
         self.counters = self._writer.counters
 
+    def _make_writer(
+        self,
+        path: Path,
+        stamps: Stamps,
+        clock: Callable[[], datetime],
+        new_id: Callable[[], str],
+        busy_ms: int,
+    ) -> Writer:
+        return Writer(path, stamps, clock, new_id, busy_ms)
+
     async def commit(self, change: ChangeSet) -> None:
         await self._write_lane.ask(change)
 
@@ -118,8 +128,18 @@ class SqliteStore:
         return self._stamps.read(topic, key)
 
     async def ask(
-        self, question: Callable[[Reader], R], *, search: bool = False, long: bool = False
+        self,
+        question: Callable[[Reader], R],
+        *,
+        search: bool = False,
+        long: bool = False,
+        fresh: bool = True,
     ) -> R:
+        """The answer of a reader, from the lane for searches or for long work where it is one.
+
+        `fresh`: whether it has to know what was committed before it was asked, on any node; the
+        file always knows.
+        """
         lane = self._long_lane if long else self._search_lane if search else next(self._turns)
         answer: R = await lane.ask(question)
         return answer
@@ -167,7 +187,7 @@ class SqliteStore:
 
     async def products(self, query: ProductQuery) -> Page[Listed]:
         return await self.ask(
-            lambda reader: list_products(reader, query), search=not is_quick(query)
+            lambda reader: list_products(reader, query), search=not is_quick(query), fresh=False
         )
 
     async def listed(self, ids: Sequence[ProductId]) -> dict[ProductId, Listed]:
@@ -177,7 +197,7 @@ class SqliteStore:
         return await self.ask(lambda reader: reader.products_by_sku(skus))
 
     async def categories(self, *, limit: int = 100, cursor: str | None = None) -> Page[str]:
-        return await self.ask(lambda reader: list_categories(reader, limit, cursor))
+        return await self.ask(lambda reader: list_categories(reader, limit, cursor), fresh=False)
 
     async def holds_stock(self, location_id: LocationId) -> bool:
         return await self.ask(lambda reader: reader.holds_stock(location_id), long=True)
@@ -308,6 +328,8 @@ class SqliteStore:
     def _run(self, errand: Errand) -> Exception | None:
         try:
             errand()
+        except ShopError as error:
+            return error
         except apsw.Error as error:
             return explain(error, self.path)
         return None

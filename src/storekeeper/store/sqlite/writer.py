@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ import apsw
 from storekeeper.domain.admission import Admitted, State, Total, admit, touched
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.changes import ChangeSet, Claim, Impossible, Taken
+from storekeeper.domain.errors import Overloaded, StoreUnavailable
 from storekeeper.domain.events import Event
 from storekeeper.domain.orders import Order
 from storekeeper.domain.stock import Movement
 from storekeeper.store.port import ANY_PRODUCT
 from storekeeper.store.sqlite import kinds
 from storekeeper.store.sqlite.connect import BUSY_MS, connect, explain
+from storekeeper.store.sqlite.known import Known
 from storekeeper.store.sqlite.products import write_products
 from storekeeper.store.sqlite.rows import insert, lookup, scalar
 from storekeeper.store.sqlite.stamps import Stamps
@@ -84,22 +86,6 @@ class Counters:
         self.observe_batch: Callable[[int], None] = lambda size: None
 
 
-class Known:
-    """Products as the last commit left them: row, version, total, levels, and the newest movement
-    and order line. Kept from batch to batch while nobody else writes; an order then reads nothing
-    but its own id."""
-
-    __slots__ = ("chains", "data_version", "levels", "pks", "totals", "versions")
-
-    def __init__(self, data_version: int = -1) -> None:
-        self.data_version = data_version
-        self.pks: dict[str, int] = {}
-        self.versions: dict[str, int] = {}
-        self.totals: dict[Any, Total] = {}
-        self.levels: dict[Any, tuple[int, int]] = {}
-        self.chains: dict[str, list[int]] = {}
-
-
 class Writer:
     """Commits batches of change sets. All methods run on the writer's own thread."""
 
@@ -143,6 +129,8 @@ class Writer:
                 return self._one_by_one(changes, _of_constraint(error))
             reason = explain(error, self._path)
             return [reason] * len(changes)
+        except (StoreUnavailable, Overloaded) as error:
+            return [error] * len(changes)
         except Exception as error:  # one faulty change set fails alone
             return self._one_by_one(changes, error)
 
@@ -188,18 +176,20 @@ class Writer:
 
     def _commit(self, changes: Sequence[ChangeSet]) -> list[Exception | None]:
         connection = self._connection
-        bumps = _stamps_of(changes)
+        bumps = stamps_of(changes)
         connection.execute("BEGIN IMMEDIATE")
         try:
             writes_products = ("catalog", ANY_PRODUCT) in bumps
             if writes_products:
                 self._known = Known()
             state = self._load(changes)
-            results = admit(changes, state, self._clock(), self._new_id)
+            now = self._clock()
+            results = admit(changes, state, now, self._new_id)
             admitted = [result for result in results if isinstance(result, Admitted)]
             if admitted:
                 self._write(admitted, state)
                 self._stamps.bump(bumps)
+            self._seal(admitted, now)
             connection.execute("COMMIT" if admitted else "ROLLBACK")
         except BaseException:
             self._roll_back()
@@ -212,6 +202,12 @@ class Writer:
             self.counters.changes += len(admitted)
             self.counters.observe_batch(len(admitted))
         return [result if isinstance(result, Exception) else None for result in results]
+
+    def _seal(self, admitted: Sequence[Admitted], now: datetime) -> None:
+        """The last step before the commit, or before nothing was admitted and all is refused.
+
+        Here an engine that keeps this file as its replica has its say; the file alone is ours.
+        """
 
     def _roll_back(self) -> None:
         self._known = Known()
@@ -527,7 +523,7 @@ def _write_claims(connection: apsw.Connection, state: State) -> None:
     )
 
 
-def _stamps_of(changes: Sequence[ChangeSet]) -> set[tuple[str, str]]:
+def stamps_of(changes: Iterable[ChangeSet]) -> set[tuple[str, str]]:
     """The counters that tell of these changes."""
     found: set[tuple[str, str]] = set()
     for change in changes:

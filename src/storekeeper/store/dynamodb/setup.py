@@ -1,0 +1,124 @@
+"""Making the tables where they don't exist, and refusing those that aren't ours."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import botocore.exceptions as failures
+
+from storekeeper.domain.errors import StoreUnavailable
+from storekeeper.store.dynamodb.remote import Remote, code_of
+from storekeeper.store.dynamodb.tables import COMMITS, TABLES, Table, creation
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+
+# DynamoDB makes a table in some seconds.
+READY_S = 120
+LOOK_S = 0.5
+_UNSUPPORTED = frozenset({"UnknownOperationException", "UnknownOperation", "NotImplemented"})
+
+
+def create_tables(remote: Remote, prefix: str) -> list[str]:
+    """Makes what is missing and answers what was done, a sentence each; blocks."""
+    return remote.call(lambda client: _create_all(client, prefix))
+
+
+def require_tables(remote: Remote, prefix: str) -> str:
+    """The id of the log; raises `StoreUnavailable` where tables are missing or of another shape."""
+    return remote.call(lambda client: _require_all(client, prefix))
+
+
+async def _create_all(client: DynamoDBClient, prefix: str) -> list[str]:
+    done: list[str] = []
+    for table in TABLES:
+        done.extend(await _create(client, table, prefix))
+    return done
+
+
+async def _create(client: DynamoDBClient, table: Table, prefix: str) -> list[str]:
+    name = prefix + table.name
+    done: list[str] = []
+    try:
+        await client.create_table(**creation(table, prefix))
+        done.append(f"made the table {name}: {table.purpose}")
+    except client.exceptions.ResourceInUseException:
+        pass  # it was there, or another node is just making it
+    await _wait_until_active(client, name)
+    if table.ttl is not None and await _set_expiry(client, name, table.ttl):
+        done.append(f"expired items leave {name} by their {table.ttl!r}")
+    recovery = await _set_recovery(client, name)
+    if recovery:
+        done.append(recovery)
+    return done
+
+
+async def _wait_until_active(client: DynamoDBClient, name: str) -> None:
+    try:
+        async with asyncio.timeout(READY_S):
+            while True:
+                found = await client.describe_table(TableName=name)
+                if found["Table"]["TableStatus"] == "ACTIVE":
+                    return
+                await asyncio.sleep(LOOK_S)
+    except TimeoutError:
+        raise StoreUnavailable(f"the table {name} isn't ready yet; try again") from None
+
+
+async def _set_expiry(client: DynamoDBClient, name: str, attribute: str) -> bool:
+    found = await client.describe_time_to_live(TableName=name)
+    if found["TimeToLiveDescription"].get("TimeToLiveStatus") in ("ENABLED", "ENABLING"):
+        return False
+    await client.update_time_to_live(
+        TableName=name,
+        TimeToLiveSpecification={"Enabled": True, "AttributeName": attribute},
+    )
+    return True
+
+
+async def _set_recovery(client: DynamoDBClient, name: str) -> str:
+    """Switches point-in-time recovery on; an engine without it says so."""
+    try:
+        found = await client.describe_continuous_backups(TableName=name)
+        kept = found["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
+        if kept.get("PointInTimeRecoveryStatus") == "ENABLED":
+            return ""
+        await client.update_continuous_backups(
+            TableName=name,
+            PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
+        )
+    except failures.ClientError as error:
+        if code_of(error) in _UNSUPPORTED:
+            return f"point-in-time recovery of {name} is not offered by this endpoint"
+        raise
+    return f"{name} can be restored to any second of the last 35 days"
+
+
+async def _require_all(client: DynamoDBClient, prefix: str) -> str:
+    found = await asyncio.gather(*(_require(client, table, prefix) for table in TABLES))
+    log = found[TABLES.index(COMMITS)]
+    return str(log.get("TableId") or f"{log['TableArn']} of {log['CreationDateTime']}")
+
+
+async def _require(client: DynamoDBClient, table: Table, prefix: str) -> Any:
+    name = prefix + table.name
+    try:
+        found: Any = (await client.describe_table(TableName=name))["Table"]
+    except client.exceptions.ResourceNotFoundException:
+        raise StoreUnavailable(
+            f"there is no table {name} in this region; run `storekeeper init --store dynamodb`, "
+            "or check STOREKEEPER_AWS_REGION and STOREKEEPER_DYNAMODB_PREFIX"
+        ) from None
+    wanted = creation(table, prefix)
+    keys = {key["AttributeName"]: key["KeyType"] for key in found["KeySchema"]}
+    types = {one["AttributeName"]: one["AttributeType"] for one in found["AttributeDefinitions"]}
+    for key, kind in zip(wanted["KeySchema"], wanted["AttributeDefinitions"], strict=True):
+        at = key["AttributeName"]
+        if keys.get(at) != key["KeyType"] or types.get(at) != kind["AttributeType"]:
+            raise StoreUnavailable(
+                f"the table {name} isn't one of Storekeeper's: its key should be "
+                f"{at} ({key['KeyType']}, {kind['AttributeType']}) and is {keys}; choose another "
+                "STOREKEEPER_DYNAMODB_PREFIX"
+            )
+    return found

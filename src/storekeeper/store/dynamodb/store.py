@@ -1,0 +1,153 @@
+"""The store past one machine: a replica of the shop on each node, and one log in DynamoDB.
+
+Questions are answered by the replica, by the same code as on one machine. What depends on the
+newest state first asks the log whether there is more, once for all who ask at the same time;
+the catalogue's pages don't, and are as old as the last look at the log, at most `FOLLOW_S`.
+Commits are entries of the log (`store.dynamodb.log`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from storekeeper.domain.errors import Overloaded, StoreUnavailable
+from storekeeper.store.dynamodb.entries import Entry
+from storekeeper.store.dynamodb.follower import Follower
+from storekeeper.store.dynamodb.log import PAGE, Log
+from storekeeper.store.dynamodb.remote import Remote
+from storekeeper.store.sqlite.connect import BUSY_MS
+from storekeeper.store.sqlite.reader import Reader
+from storekeeper.store.sqlite.stamps import Stamps
+from storekeeper.store.sqlite.store import SqliteStore
+from storekeeper.store.sqlite.writer import Writer
+
+R = TypeVar("R")
+logger = structlog.get_logger(__name__)
+# The longest that a change made on another node stays unseen in the catalogue.
+FOLLOW_S = 0.25
+
+
+class DynamoStore(SqliteStore):
+    """A shop in the tables of `prefix`, with its replica in the file `path`.
+
+    Raises `StoreUnavailable` where the tables or the way to them aren't as they must be.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        remote: Remote,
+        prefix: str,
+        log_id: str,
+        clock: Callable[[], datetime],
+        new_id: Callable[[], str],
+        batch: int = 256,
+        capacity: int = 4_096,
+        readers: int = 2,
+        busy_ms: int = BUSY_MS,
+    ) -> None:
+        self._remote = remote
+        self._log = Log(remote, prefix)
+        self._log_id = log_id
+        self._next_look: asyncio.Future[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
+        try:
+            super().__init__(
+                path,
+                clock=clock,
+                new_id=new_id,
+                batch=batch,
+                capacity=capacity,
+                readers=readers,
+                busy_ms=busy_ms,
+            )
+        except BaseException:
+            remote.close()
+            raise
+
+    def _make_writer(
+        self,
+        path: Path,
+        stamps: Stamps,
+        clock: Callable[[], datetime],
+        new_id: Callable[[], str],
+        busy_ms: int,
+    ) -> Writer:
+        self._follower = Follower(path, stamps, clock, new_id, log=self._log, log_id=self._log_id)
+        return self._follower
+
+    async def ask(
+        self,
+        question: Callable[[Reader], R],
+        *,
+        search: bool = False,
+        long: bool = False,
+        fresh: bool = True,
+    ) -> R:
+        if fresh:
+            await self.look()
+        return await super().ask(question, search=search, long=long, fresh=fresh)
+
+    async def look(self) -> None:
+        """Returns when the replica holds all that was in the log when this was called."""
+        loop = asyncio.get_running_loop()
+        if self._next_look is None:
+            self._next_look = loop.create_future()
+            if self._looking is None:
+                self._looking = loop.create_task(self._look(), name="looking at the log")
+        await asyncio.shield(self._next_look)
+
+    async def follow(self, stopping: asyncio.Event) -> None:
+        """Keeps the replica near the end of the log until `stopping`."""
+        while not stopping.is_set():
+            try:
+                await self.look()
+            except (StoreUnavailable, Overloaded) as error:
+                logger.warning("the log can't be followed", reason=error.detail)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), FOLLOW_S)
+
+    async def check_writable(self) -> None:
+        await self.look()
+        await super().check_writable()
+
+    async def close(self) -> None:
+        if self._looking is not None:
+            await asyncio.wait([self._looking])
+        await super().close()
+        await asyncio.to_thread(self._remote.close)
+
+    async def _look(self) -> None:
+        """One look after the other while somebody waits; each serves all who asked before it."""
+        while (waiting := self._next_look) is not None:
+            self._next_look = None
+            try:
+                await self._catch_up()
+            except Exception as error:
+                waiting.set_exception(error)
+                waiting.exception()  # who asked may have gone
+            else:
+                waiting.set_result(None)
+        self._looking = None
+
+    async def _catch_up(self) -> None:
+        while found := await self._log.fetch(self._follower.seq):
+            await self._write_lane.ask(_application(self._follower, found))
+            if len(found) < PAGE:
+                return
+
+
+def _application(follower: Follower, found: Sequence[Entry]) -> Callable[[], None]:
+    def apply() -> None:
+        follower.apply(found)
+
+    return apply
