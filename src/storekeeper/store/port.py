@@ -145,8 +145,14 @@ class Store(Protocol):
         """Makes the whole change set durable, or raises and writes nothing of it."""
 
     def stamp(self, topic: Topic, key: str) -> int:
-        """A number that changes whenever what a topic says of `key` may have changed, on any
-        node. Costs no I/O: a cache that remembers it knows whether it may trust itself."""
+        """A number that changes whenever what a topic says of `key` may have changed. Costs no
+        I/O: a cache that remembers it knows whether it may trust itself. Of changes on this
+        machine at once; of those on another by the next `catch_up` of any task here, which comes
+        several times a second."""
+
+    async def catch_up(self) -> None:
+        """Returns when this node knows all that had been committed, anywhere, when it was
+        called."""
 
     async def get(self, kind: type[R], id: str) -> R | None: ...
 

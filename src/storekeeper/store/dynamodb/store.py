@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -17,11 +19,13 @@ from typing import TypeVar
 
 import structlog
 
+from storekeeper.domain.changes import ChangeSet
 from storekeeper.domain.errors import Overloaded, StoreUnavailable
 from storekeeper.store.dynamodb.entries import Entry
 from storekeeper.store.dynamodb.follower import Follower
 from storekeeper.store.dynamodb.log import PAGE, Log
 from storekeeper.store.dynamodb.remote import Remote
+from storekeeper.store.port import Topic
 from storekeeper.store.sqlite.connect import BUSY_MS
 from storekeeper.store.sqlite.reader import Reader
 from storekeeper.store.sqlite.stamps import Stamps
@@ -32,6 +36,8 @@ R = TypeVar("R")
 logger = structlog.get_logger(__name__)
 # The longest that a change made on another node stays unseen in the catalogue.
 FOLLOW_S = 0.25
+# A node that couldn't look for so long doesn't trust what it remembers of accounts and prices.
+TRUSTED_S = 3.0
 
 
 class DynamoStore(SqliteStore):
@@ -59,7 +65,10 @@ class DynamoStore(SqliteStore):
         self._log_id = log_id
         self._next_look: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
-        self._following: asyncio.Task[None] | None = None
+        self._looked_at = 0.0
+        # Counts down, so that it never meets a real stamp.
+        self._mistrust = itertools.count(-1, -1)
+        self._closing = False
         try:
             super().__init__(
                 path,
@@ -94,11 +103,27 @@ class DynamoStore(SqliteStore):
         fresh: bool = True,
     ) -> R:
         if fresh:
-            await self.look()
+            await self.catch_up()
         return await super().ask(question, search=search, long=long, fresh=fresh)
 
-    async def look(self) -> None:
+    async def commit(self, change: ChangeSet) -> None:
+        started = time.monotonic()
+        await super().commit(change)
+        # Its number was the next one, so nothing was missing.
+        self._looked_at = max(self._looked_at, started)
+
+    def stamp(self, topic: Topic, key: str) -> int:
+        """Of changes on this node at once; of others' when it has looked at the log. A node that
+        couldn't look for `TRUSTED_S` answers another number each time: nothing that it remembers
+        may be trusted."""
+        if time.monotonic() - self._looked_at > TRUSTED_S:
+            return next(self._mistrust)
+        return super().stamp(topic, key)
+
+    async def catch_up(self) -> None:
         """Returns when the replica holds all that was in the log when this was called."""
+        if self._closing:
+            raise StoreUnavailable("the shop is shutting down")
         loop = asyncio.get_running_loop()
         if self._next_look is None:
             self._next_look = loop.create_future()
@@ -110,17 +135,18 @@ class DynamoStore(SqliteStore):
         """Keeps the replica near the end of the log until `stopping`."""
         while not stopping.is_set():
             try:
-                await self.look()
+                await self.catch_up()
             except (StoreUnavailable, Overloaded) as error:
                 logger.warning("the log can't be followed", reason=error.detail)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), FOLLOW_S)
 
     async def check_writable(self) -> None:
-        await self.look()
+        await self.catch_up()
         await super().check_writable()
 
     async def close(self) -> None:
+        self._closing = True
         if self._looking is not None:
             await asyncio.wait([self._looking])
         await super().close()
@@ -131,7 +157,9 @@ class DynamoStore(SqliteStore):
         while (waiting := self._next_look) is not None:
             self._next_look = None
             try:
-                await self._catch_up()
+                started = time.monotonic()
+                await self._look_once()
+                self._looked_at = started
             except Exception as error:
                 waiting.set_exception(error)
                 waiting.exception()  # who asked may have gone
@@ -139,7 +167,7 @@ class DynamoStore(SqliteStore):
                 waiting.set_result(None)
         self._looking = None
 
-    async def _catch_up(self) -> None:
+    async def _look_once(self) -> None:
         while found := await self._log.fetch(self._follower.seq):
             await self._write_lane.ask(_application(self._follower, found))
             if len(found) < PAGE:

@@ -127,6 +127,9 @@ class SqliteStore:
     def stamp(self, topic: Topic, key: str) -> int:
         return self._stamps.read(topic, key)
 
+    async def catch_up(self) -> None:
+        """The file always knows."""
+
     async def ask(
         self,
         question: Callable[[Reader], R],
