@@ -82,13 +82,7 @@ class Shop:
         self.settings = settings
         self.secrets = signing_secrets(settings)
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()}"
-        self.store = SqliteStore(
-            Path(settings.database),
-            clock=clock,
-            new_id=new_id,
-            batch=settings.write_batch,
-            capacity=settings.write_queue,
-        )
+        self.store = open_store(settings, clock, new_id)
         self.tools = Tools(store=self.store, clock=clock, new_id=new_id)
         self.metrics = Metrics()
         self.store.counters.observe_batch = self.metrics.batch
@@ -184,9 +178,9 @@ class Shop:
             finish_removals=self.account_removal.finish,
         )
 
-    async def prepare(self) -> None:
-        """Makes what every shop has: its first location. Harmless to repeat."""
-        await self.locations.ensure_defaults()
+    async def prepare(self) -> bool:
+        """Makes what every shop has, its first location, and answers whether it was missing."""
+        return await self.locations.ensure_defaults()
 
     async def start(self) -> None:
         """Begins the work that goes on beside requests: sweeping, relaying, importing."""
@@ -203,6 +197,55 @@ class Shop:
         await self.sender.close()
         await asyncio.to_thread(self.passwords.close)
         await self.store.close()
+
+
+def open_store(settings: Settings, clock: Clock, new_id: Callable[[], str]) -> SqliteStore:
+    """The store that the settings name; raises `StoreUnavailable` where it can't be had."""
+    if settings.store == "dynamodb":
+        store: SqliteStore = _dynamodb(settings).open_store(
+            settings.data_dir / f"{settings.dynamodb_prefix}replica.db",
+            region=settings.aws_region,
+            endpoint=settings.aws_endpoint_url,
+            profile=settings.aws_profile,
+            prefix=settings.dynamodb_prefix,
+            clock=clock,
+            new_id=new_id,
+            batch=settings.write_batch,
+            capacity=settings.write_queue,
+        )
+        return store
+    return SqliteStore(
+        Path(settings.database),
+        clock=clock,
+        new_id=new_id,
+        batch=settings.write_batch,
+        capacity=settings.write_queue,
+    )
+
+
+def create_tables(settings: Settings) -> list[str]:
+    """Makes the tables that the settings name; a sentence for each thing that was done."""
+    if settings.store != "dynamodb":
+        return []
+    done: list[str] = _dynamodb(settings).make_tables(
+        region=settings.aws_region,
+        endpoint=settings.aws_endpoint_url,
+        profile=settings.aws_profile,
+        prefix=settings.dynamodb_prefix,
+    )
+    return done
+
+
+def _dynamodb(settings: Settings) -> Any:
+    """The adapter, which needs packages that an embedded shop doesn't have."""
+    try:
+        from storekeeper.store.dynamodb import opening
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"store = {settings.store} needs more packages ({error.name} is missing); "
+            "pip install 'storekeeper[aws]'"
+        ) from error
+    return opening
 
 
 def build_shop(
@@ -276,12 +319,22 @@ def make_asgi(shop: Shop) -> Litestar:
 
 def back_up(settings: Settings, target: Path, *, force: bool, progress: Progress) -> BackedUp:
     """Copies the shop while it is in use; see `store.sqlite.backup`."""
+    _require_file(settings, "backup")
     return backup.back_up(Path(settings.database), target, force=force, progress=progress)
 
 
 def restore(settings: Settings, source: Path, *, now: datetime, progress: Progress) -> Restored:
     """Puts a copy in the shop's place; see `store.sqlite.backup`."""
+    _require_file(settings, "restore")
     return backup.restore(source, Path(settings.database), now=now, progress=progress)
+
+
+def _require_file(settings: Settings, command: str) -> None:
+    if settings.store != "sqlite":
+        raise SettingsError(
+            f"`{command}` copies a file, and this shop is in {settings.place}; these are restored "
+            "from their point-in-time recovery (docs/dynamodb.md)"
+        )
 
 
 def signing_secrets(settings: Settings) -> tuple[bytes, ...]:

@@ -26,7 +26,15 @@ class SettingsError(Exception):
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every setting with its default. Times in seconds, sizes in bytes."""
 
+    # Where the shop is: in one file of this machine, or in tables that several machines share.
+    store: Literal["sqlite", "dynamodb"] = "sqlite"
+    # The shop's file; with tables, the folder of this machine's replica is taken from it.
     database: str = "data/shop.db"
+    dynamodb_prefix: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_.-]{0,64}$")] = "storekeeper-"
+    # Empty: what AWS's own variables, its configuration file or the machine's role say.
+    aws_region: str = ""
+    aws_profile: str = ""
+    aws_endpoint_url: str = ""
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8_000
     workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
@@ -68,6 +76,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 f"{SHORTEST_SECRET}, as whoever guesses it signs tokens; make one with "
                 "`openssl rand -base64 48`, or leave it out and one is made for you"
             )
+        if self.store == "dynamodb" and not self.secret_key:
+            raise SettingsError(
+                "secret_key is missing: with store = dynamodb several machines share one shop, so "
+                "each needs the same one; make it with `openssl rand -base64 48`"
+            )
         for place, key in enumerate(self.old_secret_keys, start=1):
             if len(key) < SHORTEST_OLD_SECRET:
                 raise SettingsError(
@@ -78,6 +91,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def data_dir(self) -> Path:
         return Path(self.database).resolve().parent
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is something at the shop's place, as far as can be told from here."""
+        return self.store != "sqlite" or Path(self.database).exists()
+
+    @property
+    def place(self) -> str:
+        """Where the shop is, for people."""
+        if self.store == "dynamodb":
+            return f"the DynamoDB tables {self.dynamodb_prefix}*"
+        return self.database
 
 
 def load(

@@ -22,6 +22,16 @@ Database = Annotated[
         show_default=False,
     ),
 ]
+StoreKind = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="KIND",
+        help="sqlite (one file, the default) or dynamodb. Also STOREKEEPER_STORE.",
+        rich_help_panel=PANEL,
+        show_default=False,
+    ),
+]
 Config = Annotated[
     Path | None,
     typer.Option(
@@ -55,6 +65,8 @@ Output = Annotated[
 ]
 
 
-def settings_of(database: str | None, config: Path | None, **flags: Any) -> Settings:
+def settings_of(
+    database: str | None, config: Path | None, store: str | None = None, **flags: Any
+) -> Settings:
     """Settings by precedence: flags, environment, file, defaults; raises `SettingsError`."""
-    return load({"database": database, **flags}, file=config)
+    return load({"database": database, "store": store, **flags}, file=config)

@@ -59,15 +59,16 @@ class Locations:
         self._tools = tools
         self._store = tools.store
 
-    async def ensure_defaults(self) -> None:
-        """Makes `main` in a shop that has no location; does nothing in any other."""
+    async def ensure_defaults(self) -> bool:
+        """Makes `main` in a shop that has no location, and answers whether it did."""
         if (await self._store.list_all(Location, limit=1)).items:
-            return
+            return False
         try:
             main = Location(id=MAIN, version=1, name="Main location")
             await self._store.commit(ChangeSet(puts=(Put(main),)))
         except Stale:
-            return  # another process was faster
+            return False  # another process was faster
+        return True
 
     async def all(self) -> tuple[Location, ...]:
         """All locations by priority, inactive ones last."""

@@ -13,11 +13,20 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
-from storekeeper.cli.commands.keeping import require_database
+from storekeeper.cli.commands.keeping import require_shop
 from storekeeper.cli.console import Console, Failed, run, write_all
 from storekeeper.cli.help import command, flowing
-from storekeeper.cli.options import Config, Database, InputFile, Json, Output, settings_of
+from storekeeper.cli.options import (
+    Config,
+    Database,
+    InputFile,
+    Json,
+    Output,
+    StoreKind,
+    settings_of,
+)
 from storekeeper.cli.progress import Bars
+from storekeeper.config import Settings
 from storekeeper.domain.errors import Invalid
 
 if TYPE_CHECKING:
@@ -64,6 +73,7 @@ def import_products(
     skip_bad: SkipBad = False,
     errors: Errors = None,
     database: Database = None,
+    store: StoreKind = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -77,7 +87,9 @@ def import_products(
       storekeeper import products goods.csv --dry-run
       storekeeper import products goods.csv --skip-bad --errors bad-rows.csv
     """
-    _import("products", file, dry_run, skip_bad, errors, database, config, as_json)
+    _import(
+        "products", file, dry_run, skip_bad, errors, settings_of(database, config, store), as_json
+    )
 
 
 @command(importing, "stock")
@@ -87,6 +99,7 @@ def import_stock(
     skip_bad: SkipBad = False,
     errors: Errors = None,
     database: Database = None,
+    store: StoreKind = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -100,12 +113,16 @@ def import_stock(
       storekeeper import stock count.csv --dry-run
       storekeeper import stock count.csv
     """
-    _import("stock", file, dry_run, skip_bad, errors, database, config, as_json)
+    _import("stock", file, dry_run, skip_bad, errors, settings_of(database, config, store), as_json)
 
 
 @command(exporting, "products")
 def export_products(
-    output: Output = None, database: Database = None, config: Config = None, as_json: Json = False
+    output: Output = None,
+    database: Database = None,
+    store: StoreKind = None,
+    config: Config = None,
+    as_json: Json = False,
 ) -> None:
     """All products, archived ones too, in the form that `import products` takes.
 
@@ -114,12 +131,16 @@ def export_products(
       storekeeper export products > goods.csv
       storekeeper export products --output goods.csv
     """
-    _export("products", output, database, config, as_json)
+    _export("products", output, settings_of(database, config, store), as_json)
 
 
 @command(exporting, "stock")
 def export_stock(
-    output: Output = None, database: Database = None, config: Config = None, as_json: Json = False
+    output: Output = None,
+    database: Database = None,
+    store: StoreKind = None,
+    config: Config = None,
+    as_json: Json = False,
 ) -> None:
     """Units on hand by SKU and location, in the form that `import stock` takes.
 
@@ -127,12 +148,16 @@ def export_stock(
     Examples:
       storekeeper export stock --output count.csv
     """
-    _export("stock", output, database, config, as_json)
+    _export("stock", output, settings_of(database, config, store), as_json)
 
 
 @command(exporting, "orders")
 def export_orders(
-    output: Output = None, database: Database = None, config: Config = None, as_json: Json = False
+    output: Output = None,
+    database: Database = None,
+    store: StoreKind = None,
+    config: Config = None,
+    as_json: Json = False,
 ) -> None:
     """All orders, one row for each line of an order.
 
@@ -140,12 +165,16 @@ def export_orders(
     Examples:
       storekeeper export orders --output orders.csv
     """
-    _export("orders", output, database, config, as_json)
+    _export("orders", output, settings_of(database, config, store), as_json)
 
 
 @command(exporting, "movements")
 def export_movements(
-    output: Output = None, database: Database = None, config: Config = None, as_json: Json = False
+    output: Output = None,
+    database: Database = None,
+    store: StoreKind = None,
+    config: Config = None,
+    as_json: Json = False,
 ) -> None:
     """The whole stock ledger, oldest line first.
 
@@ -153,7 +182,7 @@ def export_movements(
     Examples:
       storekeeper export movements | grep ,received,
     """
-    _export("movements", output, database, config, as_json)
+    _export("movements", output, settings_of(database, config, store), as_json)
 
 
 class Via(StrEnum):
@@ -185,6 +214,7 @@ def replay(
         int | None, typer.Option(min=1, help="Play this many invoices.", show_default=False)
     ] = None,
     database: Database = None,
+    store: StoreKind = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -212,7 +242,7 @@ def replay(
     console = Console(as_json)
     if via is Via.http and not api_key:
         raise typer.BadParameter("--via http needs a key", param_hint="--api-key")
-    settings = settings_of(database, config)
+    settings = settings_of(database, config, store)
     end = datetime.combine(until.date(), time(), SHOP_ZONE).astimezone(UTC) if until else None
     with Bars() as bars:
         try:
@@ -234,8 +264,7 @@ def _import(
     dry_run: bool,
     skip_bad: bool,
     errors: Path | None,
-    database: str | None,
-    config: Path | None,
+    settings: Settings,
     as_json: bool,
 ) -> None:
     from storekeeper.cli.shops import opened
@@ -243,7 +272,6 @@ def _import(
     from storekeeper.services.csv_import import Importer
 
     console = Console(as_json)
-    settings = settings_of(database, config)
 
     async def work(on_errors: Callable[[Sequence[RowError]], None], bars: Bars) -> ImportReport:
         async with opened(settings) as shop:
@@ -308,8 +336,7 @@ def _write_errors(file: TextIO, found: Sequence[RowError]) -> None:
 def _export(
     kind: Literal["products", "stock", "orders", "movements"],
     output: Path | None,
-    database: str | None,
-    config: Path | None,
+    settings: Settings,
     as_json: bool,
 ) -> None:
     from storekeeper.app import open_shop
@@ -318,8 +345,7 @@ def _export(
     if as_json and output is None:
         raise typer.BadParameter("--json needs --output, as stdout is the export")
     console = Console(as_json)
-    settings = settings_of(database, config)
-    require_database(settings.database)
+    require_shop(settings)
 
     async def work(write: Callable[[str], object], bars: Bars) -> int:
         async with open_shop(settings) as shop:

@@ -8,14 +8,17 @@ from typing import Annotated
 import typer
 
 from storekeeper.cli.console import Console, Failed, run
-from storekeeper.cli.options import Config, Database, InputFile, Json, settings_of
+from storekeeper.cli.options import Config, Database, InputFile, Json, StoreKind, settings_of
 from storekeeper.cli.progress import Bars
+from storekeeper.config import Settings
 from storekeeper.domain.errors import NotFound
 
 MOST_SHOWN = 50
 
 
-def verify(database: Database = None, config: Config = None, as_json: Json = False) -> None:
+def verify(
+    database: Database = None, store: StoreKind = None, config: Config = None, as_json: Json = False
+) -> None:
     """Recompute all stock from the ledger and the open orders, and report any difference.
 
     Exit code 1 when there is one. The shop may go on selling meanwhile.
@@ -29,8 +32,8 @@ def verify(database: Database = None, config: Config = None, as_json: Json = Fal
     from storekeeper.store.port import Difference
 
     console = Console(as_json)
-    settings = settings_of(database, config)
-    require_database(settings.database)
+    settings = settings_of(database, config, store)
+    require_shop(settings)
 
     async def work() -> list[Difference]:
         async with open_shop(settings) as shop:
@@ -55,6 +58,7 @@ def backup(
     ],
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
     database: Database = None,
+    store: StoreKind = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -71,7 +75,7 @@ def backup(
     from storekeeper.app import back_up
 
     console = Console(as_json)
-    settings = settings_of(database, config)
+    settings = settings_of(database, config, store)
     with Bars() as bars:
         done = back_up(
             settings,
@@ -86,6 +90,7 @@ def backup(
 def restore(
     file: InputFile,
     database: Database = None,
+    store: StoreKind = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -103,7 +108,7 @@ def restore(
     from storekeeper.app import utc_now
 
     console = Console(as_json)
-    settings = settings_of(database, config)
+    settings = settings_of(database, config, store)
     with Bars() as bars:
         done = put_back(
             settings,
@@ -117,7 +122,9 @@ def restore(
     console.result(done)
 
 
-def migrate(database: Database = None, config: Config = None, as_json: Json = False) -> None:
+def migrate(
+    database: Database = None, store: StoreKind = None, config: Config = None, as_json: Json = False
+) -> None:
     """Bring the shop's file to this version's schema. `serve` does it as well.
 
     All steps are done or none. Make a backup first; an older version can't open the file after.
@@ -129,8 +136,8 @@ def migrate(database: Database = None, config: Config = None, as_json: Json = Fa
     from storekeeper.app import open_shop
 
     console = Console(as_json)
-    settings = settings_of(database, config)
-    require_database(settings.database)
+    settings = settings_of(database, config, store)
+    require_shop(settings)
 
     async def work() -> int:
         async with open_shop(settings) as shop:
@@ -138,10 +145,11 @@ def migrate(database: Database = None, config: Config = None, as_json: Json = Fa
 
     steps = run(work())
     console.say(f"{steps} migrations done" if steps else "up to date already")
-    console.result({"database": settings.database, "migrations": steps})
+    console.result({"database": settings.place, "migrations": steps})
 
 
-def require_database(path: str) -> None:
-    """Looking after a shop that isn't there would make an empty one; say so instead."""
-    if not Path(path).exists():
-        raise NotFound(f"there is no shop at {path}; make one with `storekeeper init`")
+def require_shop(settings: Settings) -> None:
+    """Looking after a shop that isn't there would make an empty one; say so instead. Tables that
+    aren't there are refused by whoever opens them."""
+    if not settings.exists:
+        raise NotFound(f"there is no shop at {settings.place}; make one with `storekeeper init`")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from storekeeper.cli.console import Console, run
-from storekeeper.cli.options import Config, Database, settings_of
+from storekeeper.cli.options import Config, Database, StoreKind, settings_of
 from storekeeper.cli.progress import Bars
 from storekeeper.config import Settings
 from storekeeper.domain.accounts import Role
@@ -36,6 +36,7 @@ def serve(
         typer.Option(help="Processes that answer; 1 by default.", show_default=False),
     ] = None,
     database: Database = None,
+    store: StoreKind = None,
     config: Config = None,
 ) -> None:
     """Serve the shop: its API and its documentation.
@@ -53,7 +54,7 @@ def serve(
     from storekeeper.cli.supervisor import serve_with_workers
 
     console = Console()
-    settings = settings_of(database, config, host=host, port=port, workers=workers)
+    settings = settings_of(database, config, store, host=host, port=port, workers=workers)
     with listen(settings.host, settings.port) as listening:
         _prepare(settings, demo, console)
         address = _address(settings.host, listening.getsockname()[1])
@@ -72,8 +73,8 @@ def _prepare(settings: Settings, with_demo: bool, console: Console) -> None:
         async with opened(settings):
             pass
 
-    if not Path(settings.database).exists() and not with_demo:
-        console.say(f"making an empty shop at {settings.database}")
+    if not settings.exists and not with_demo:
+        console.say(f"making an empty shop at {settings.place}")
     if with_demo:
         run(_with_demo(settings, console))
     elif settings.workers > 1:
@@ -127,7 +128,7 @@ def _show_once(passwords: dict[str, str]) -> None:
 
 def _tell(console: Console, settings: Settings, address: str) -> None:
     console.say(
-        f"{settings.shop_name} is open ({settings.database})\n"
+        f"{settings.shop_name} is open ({settings.place})\n"
         f"  API    {address}/products\n"
         f"  docs   {address}/docs\n"
         "Ctrl-C stops it."

@@ -10,40 +10,45 @@ from typing import Annotated
 import typer
 
 from storekeeper.cli.console import Console, run
-from storekeeper.cli.options import Config, Database, Json, settings_of
+from storekeeper.cli.options import Config, Database, Json, StoreKind, settings_of
 from storekeeper.cli.progress import Bars
 
 
-def init(database: Database = None, config: Config = None, as_json: Json = False) -> None:
-    """Make the shop's file, empty; does nothing to one that is there.
+def init(
+    database: Database = None, store: StoreKind = None, config: Config = None, as_json: Json = False
+) -> None:
+    """Make the shop's file or tables, empty; does nothing to a shop that is there.
 
     \b
     Examples:
       storekeeper init
       storekeeper init --database /srv/shop/shop.db
+      storekeeper init --store dynamodb
     """
-    from storekeeper.cli.shops import opened
+    from storekeeper.app import create_tables, open_shop
 
     console = Console(as_json)
-    settings = settings_of(database, config)
-    # A start that failed for want of room may have left an empty file.
-    path = Path(settings.database)
-    is_new = not path.exists() or path.stat().st_size == 0
+    settings = settings_of(database, config, store)
+    made = create_tables(settings)
+    for sentence in made:
+        console.say(sentence)
 
-    async def work() -> None:
-        async with opened(settings):
-            pass
+    async def work() -> bool:
+        async with open_shop(settings) as shop:
+            return await shop.prepare()
 
-    run(work())
+    is_new = run(work())
     console.say(
-        f"made an empty shop at {settings.database}; next: `storekeeper create-admin EMAIL`"
+        f"made an empty shop at {settings.place}; next: `storekeeper create-admin EMAIL`"
         if is_new
-        else f"there is a shop at {settings.database} already; nothing changed"
+        else f"there is a shop at {settings.place} already; nothing changed"
     )
-    console.result({"database": settings.database, "created": is_new})
+    console.result({"database": settings.place, "created": is_new, "done": made})
 
 
-def demo(database: Database = None, config: Config = None, as_json: Json = False) -> None:
+def demo(
+    database: Database = None, store: StoreKind = None, config: Config = None, as_json: Json = False
+) -> None:
     """Load the demo shop: some 300 products and nine months of real orders.
 
     Into an empty shop only; a second time changes nothing. `serve --demo` does it as well. The data
@@ -58,7 +63,7 @@ def demo(database: Database = None, config: Config = None, as_json: Json = False
     from storekeeper.demo.loader import Loaded, load_demo
 
     console = Console(as_json)
-    settings = settings_of(database, config)
+    settings = settings_of(database, config, store)
 
     async def work() -> Loaded:
         with Bars() as bars:
@@ -66,9 +71,9 @@ def demo(database: Database = None, config: Config = None, as_json: Json = False
 
     loaded = run(work())
     console.say(
-        f"loaded {loaded.products} products and {loaded.orders} orders into {settings.database}"
+        f"loaded {loaded.products} products and {loaded.orders} orders into {settings.place}"
         if loaded.is_new
-        else f"the demo is in {settings.database} already; nothing changed"
+        else f"the demo is in {settings.place} already; nothing changed"
     )
     console.result(loaded)
 
@@ -85,6 +90,7 @@ def create_admin(
         bool, typer.Option("--generate", help="Make a random password and print it once.")
     ] = False,
     database: Database = None,
+    store: StoreKind = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -102,7 +108,7 @@ def create_admin(
     from storekeeper.services.base import BY_SYSTEM
 
     console = Console(as_json)
-    settings = settings_of(database, config)
+    settings = settings_of(database, config, store)
     password = _given_password(password_stdin, generate)
     chosen = password or new_password()
 
@@ -114,7 +120,7 @@ def create_admin(
             return str(account.id)
 
     account_id = run(work())
-    console.say(f"{email} is an admin of {settings.database}")
+    console.say(f"{email} is an admin of {settings.place}")
     if password is None:
         console.say(f"password, shown only now: {chosen}")
     console.result(

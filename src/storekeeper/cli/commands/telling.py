@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from storekeeper.cli.console import Console
-from storekeeper.cli.options import Config, Database, Json, Output, settings_of
+from storekeeper.cli.options import Config, Database, Json, Output, StoreKind, settings_of
 from storekeeper.config import Settings, shown
 
 
@@ -21,7 +21,9 @@ def settings_help() -> str:
     return "\n".join(lines)
 
 
-def config(database: Database = None, config: Config = None, as_json: Json = False) -> None:
+def config(
+    database: Database = None, store: StoreKind = None, config: Config = None, as_json: Json = False
+) -> None:
     """Show the settings in force, secrets hidden.
 
     \b
@@ -31,7 +33,7 @@ def config(database: Database = None, config: Config = None, as_json: Json = Fal
       storekeeper config --config shop.toml
     """
     console = Console(as_json)
-    found = shown(settings_of(database, config))
+    found = shown(settings_of(database, config, store))
     for name, value in found.items() if not as_json else ():
         console.say(f"{name:<26} {_plain(value)}")
     console.result(found)

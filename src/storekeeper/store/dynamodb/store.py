@@ -9,7 +9,6 @@ Commits are entries of the log (`store.dynamodb.log`).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import time
 from collections.abc import Callable, Sequence
@@ -69,6 +68,7 @@ class DynamoStore(SqliteStore):
         # Counts down, so that it never meets a real stamp.
         self._mistrust = itertools.count(-1, -1)
         self._closing = False
+        self._following: asyncio.Task[None] | None = None
         try:
             super().__init__(
                 path,
@@ -125,21 +125,13 @@ class DynamoStore(SqliteStore):
         if self._closing:
             raise StoreUnavailable("the shop is shutting down")
         loop = asyncio.get_running_loop()
+        if self._following is None:
+            self._following = loop.create_task(self._follow(), name="following the log")
         if self._next_look is None:
             self._next_look = loop.create_future()
             if self._looking is None:
                 self._looking = loop.create_task(self._look(), name="looking at the log")
         await asyncio.shield(self._next_look)
-
-    async def follow(self, stopping: asyncio.Event) -> None:
-        """Keeps the replica near the end of the log until `stopping`."""
-        while not stopping.is_set():
-            try:
-                await self.catch_up()
-            except (StoreUnavailable, Overloaded) as error:
-                logger.warning("the log can't be followed", reason=error.detail)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), FOLLOW_S)
 
     async def check_writable(self) -> None:
         await self.catch_up()
@@ -147,10 +139,22 @@ class DynamoStore(SqliteStore):
 
     async def close(self) -> None:
         self._closing = True
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
         if self._looking is not None:
             await asyncio.wait([self._looking])
         await super().close()
         await asyncio.to_thread(self._remote.close)
+
+    async def _follow(self) -> None:
+        """Keeps the replica near the end of the log, whether anybody asks or not."""
+        while not self._closing:
+            await asyncio.sleep(FOLLOW_S)
+            try:
+                await self.catch_up()
+            except (StoreUnavailable, Overloaded) as error:
+                logger.warning("the log can't be followed", reason=error.detail)
 
     async def _look(self) -> None:
         """One look after the other while somebody waits; each serves all who asked before it."""

@@ -1,0 +1,47 @@
+"""What the composition root needs of this engine: making its tables and opening a shop in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from storekeeper.store.dynamodb.remote import Remote
+from storekeeper.store.dynamodb.setup import create_tables, require_tables
+from storekeeper.store.dynamodb.store import DynamoStore
+
+
+def open_store(
+    replica: Path,
+    *,
+    region: str = "",
+    endpoint: str = "",
+    profile: str = "",
+    prefix: str,
+    clock: Callable[[], datetime],
+    new_id: Callable[[], str],
+    **limits: Any,
+) -> DynamoStore:
+    """The shop in the tables of `prefix`; blocks. Raises `StoreUnavailable` that says what to
+    change where the tables, the credentials or the network aren't as they must be."""
+    remote = Remote(region=region, endpoint=endpoint, profile=profile)
+    try:
+        log_id = require_tables(remote, prefix)
+    except BaseException:
+        remote.close()
+        raise
+    return DynamoStore(
+        replica, remote=remote, prefix=prefix, log_id=log_id, clock=clock, new_id=new_id, **limits
+    )
+
+
+def make_tables(
+    *, region: str = "", endpoint: str = "", profile: str = "", prefix: str
+) -> list[str]:
+    """Makes the tables where they don't exist; a sentence for each thing that was done."""
+    remote = Remote(region=region, endpoint=endpoint, profile=profile)
+    try:
+        return create_tables(remote, prefix)
+    finally:
+        remote.close()
