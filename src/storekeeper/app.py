@@ -26,11 +26,13 @@ from storekeeper.http.health import Operation
 from storekeeper.http.imports import Imports, JobsController
 from storekeeper.http.locations import LocationsController
 from storekeeper.http.orders import Orders
+from storekeeper.http.outside import OutsideProfiles
 from storekeeper.http.products import Products, list_categories
 from storekeeper.http.stock import Stock
 from storekeeper.http.users import Users
 from storekeeper.http.webhooks import DeliveriesController, WebhooksController
 from storekeeper.identity.authenticator import StoreAuthenticator
+from storekeeper.identity.outside import Outside, OutsideTokens
 from storekeeper.identity.passwords import Passwords
 from storekeeper.identity.tokens import AccessTokens, RefreshSecrets, ResetSecrets
 from storekeeper.notify.console import Console
@@ -55,6 +57,7 @@ from storekeeper.services.inventory import Inventory
 from storekeeper.services.jobs import Jobs
 from storekeeper.services.locations import Locations
 from storekeeper.services.order_changes import OrderChanges
+from storekeeper.services.outside_accounts import OutsideAccounts
 from storekeeper.services.sessions import Sessions
 from storekeeper.services.throttle import Throttle
 from storekeeper.services.webhooks import Webhooks
@@ -119,7 +122,11 @@ class Shop:
         access_tokens = AccessTokens(
             self.secrets, lifetime=timedelta(seconds=settings.access_token_seconds)
         )
-        self.authenticator = StoreAuthenticator(self.store, access_tokens, clock=self.tools.clock)
+        self.outside_accounts = OutsideAccounts(self.tools)
+        self.outside = outside_of(settings, self.outside_accounts, self.tools.clock)
+        self.authenticator = StoreAuthenticator(
+            self.store, access_tokens, clock=self.tools.clock, outside=self.outside
+        )
         self.passwords = Passwords(at_once=settings.password_hashes_at_once)
         self.reset_secrets = ResetSecrets(self.secrets)
         throttle = Throttle(self.tools)
@@ -195,6 +202,8 @@ class Shop:
     async def close(self) -> None:
         """Finishes what waits to be written, then lets go of everything."""
         await self.sender.close()
+        if self.outside is not None:
+            await self.outside.tokens.close()
         await asyncio.to_thread(self.passwords.close)
         await self.store.close()
 
@@ -246,6 +255,53 @@ def _dynamodb(settings: Settings) -> Any:
             "pip install 'storekeeper[aws]'"
         ) from error
     return opening
+
+
+def outside_of(settings: Settings, welcome: OutsideAccounts, clock: Clock) -> Outside | None:
+    """The identity provider beside the shop's own accounts, where the settings name one."""
+    if not settings.cognito_user_pool_id:
+        return None
+    tokens: OutsideTokens = _cognito().CognitoTokens(
+        settings.cognito_user_pool_id,
+        client_ids=settings.cognito_client_ids,
+        roles=settings.cognito_roles,
+        clock=clock,
+        jwks_url=settings.cognito_jwks_url,
+        audience=settings.public_url,
+    )
+    return Outside(tokens=tokens, welcome=welcome)
+
+
+def check_provider(settings: Settings) -> None:
+    """Asks for the identity provider's keys once, before anything is served.
+
+    Raises `SettingsError` where there is no such provider. One that can't be reached at the moment
+    doesn't keep the shop closed. Not to be called in an event loop.
+    """
+    if not settings.cognito_user_pool_id:
+        return
+    why_not = asyncio.run(
+        _cognito().check_pool(
+            settings.cognito_user_pool_id, settings.cognito_jwks_url, clock=utc_now
+        )
+    )
+    if why_not:
+        raise SettingsError(
+            f"cognito_user_pool_id = {settings.cognito_user_pool_id!r} has no keys: {why_not}; "
+            "check the pool's id"
+        )
+
+
+def _cognito() -> Any:
+    """The adapter, which needs packages that an embedded shop doesn't have."""
+    try:
+        from storekeeper.identity import cognito
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"cognito_user_pool_id needs more packages ({error.name} is missing); "
+            "pip install 'storekeeper[aws]'"
+        ) from error
+    return cognito
 
 
 def build_shop(
@@ -310,7 +366,7 @@ def make_asgi(shop: Shop) -> Litestar:
     settings = shop.settings
     return make_app(
         shop,
-        HANDLERS,
+        HANDLERS if shop.outside is None else (*HANDLERS, OutsideProfiles),
         lifespan=lifespan,
         max_body_bytes=settings.max_body_bytes,
         public_url=settings.public_url,

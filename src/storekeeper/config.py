@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 import tomllib
+import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from storekeeper.domain.accounts import ROLE_SCOPES, Role
+from storekeeper.domain.money import MINOR_DIGITS
+
 PREFIX = "STOREKEEPER_"
+# Region and id, as Cognito's own API describes them.
+_POOL_ID = re.compile(r"(?P<region>[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2})_[0-9A-Za-z]{1,45}")
+_CLIENT_ID = re.compile(r"[0-9A-Za-z_+]{1,128}")
 SECRET_FIELDS = frozenset({"secret_key", "old_secret_keys", "smtp_password"})
 SHORTEST_SECRET = 32
 # Keys that were good enough once may be shorter, but nothing that can be guessed signs a token.
@@ -39,13 +48,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8_000
     workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     public_url: str = "http://127.0.0.1:8000"
-    shop_name: str = "Storekeeper demo shop"
+    shop_name: str = "Storekeeper"
     currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")] = "GBP"
     # Signs access tokens and guests' links; made and kept beside the database when empty.
     secret_key: str = ""
     old_secret_keys: tuple[str, ...] = ()
     access_token_seconds: Positive = 900
     refresh_token_days: Positive = 30
+    # A user pool whose people are let in beside the shop's own accounts; empty: none.
+    cognito_user_pool_id: str = ""
+    # The pool's app clients whose tokens are taken.
+    cognito_client_ids: tuple[str, ...] = ()
+    # Empty: the one that the pool's id begins with.
+    cognito_region: str = ""
+    # What the pool's groups make of their members: "admins=admin", "shop floor=staff".
+    cognito_groups: tuple[str, ...] = ()
+    # Empty: the pool's own. For local engines, or a copy inside a closed network.
+    cognito_jwks_url: str = ""
     reservation_seconds: Positive = 900
     sweep_seconds: Positive = 5
     allocation: Literal["one_if_possible", "priority"] = "one_if_possible"
@@ -70,6 +89,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     shutdown_seconds: Positive = 20
 
     def __post_init__(self) -> None:
+        self._check_secrets()
+        _check_currency(self.currency)
+        _check_proxies(self.trusted_proxies)
+        _check_public_url(self.public_url)
+        _check_address(self.mail_from)
+        _check_cognito(self)
+
+    def _check_secrets(self) -> None:
         if 0 < len(self.secret_key) < SHORTEST_SECRET:
             raise SettingsError(
                 f"secret_key has {len(self.secret_key)} characters and needs at least "
@@ -89,6 +116,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 )
 
     @property
+    def cognito_roles(self) -> dict[str, Role]:
+        """What each group of the user pool makes of its members."""
+        found: dict[str, Role] = {}
+        for text in self.cognito_groups:
+            group, _, role = (part.strip() for part in text.rpartition("="))
+            if not group or role not in ROLE_SCOPES:
+                raise SettingsError(
+                    f"cognito_groups: {text!r} can't be used: say GROUP=ROLE, with one of the roles "
+                    f"{', '.join(ROLE_SCOPES)}, such as admins=admin"
+                )
+            if found.setdefault(group, role) != role:  # type: ignore[arg-type]
+                raise SettingsError(
+                    f"cognito_groups gives the group {group!r} two roles; leave one"
+                )
+        return found
+
+    @property
     def data_dir(self) -> Path:
         return Path(self.database).resolve().parent
 
@@ -105,6 +149,111 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.database
 
 
+def _check_currency(code: str) -> None:
+    if code not in MINOR_DIGITS:
+        raise SettingsError(
+            f"currency = {code!r} can't be used: it is no currency in circulation; take a code of "
+            "ISO 4217, such as GBP, EUR or USD"
+        )
+
+
+def _check_proxies(networks: tuple[str, ...]) -> None:
+    for text in networks:
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError as error:
+            raise SettingsError(
+                f"trusted_proxies: {text!r} can't be used: give addresses or networks, such as "
+                "127.0.0.1 or 10.0.0.0/8"
+            ) from error
+
+
+def _check_public_url(text: str) -> None:
+    try:
+        parts = urllib.parse.urlsplit(text)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        parts, usable = urllib.parse.SplitResult("", "", "", "", ""), None
+    if not usable or parts.query or parts.fragment or "@" in parts.netloc or " " in text:
+        raise SettingsError(
+            f"public_url = {text!r} can't be used: give the address under which customers reach "
+            "the shop, such as https://shop.example.com"
+        )
+
+
+def _check_address(text: str) -> None:
+    """Looser than for customers: a shop may send from inside its own network."""
+    name, _, domain = text.rpartition("@")
+    if not name or not domain or not text.isascii() or any(c in ' <>,;"\r\n\t' for c in text):
+        raise SettingsError(
+            f"mail_from = {text!r} can't be used: give the address that mail is sent from, such as "
+            "shop@example.com, without a name"
+        )
+
+
+def _check_cognito(settings: Settings) -> None:
+    pool_id = settings.cognito_user_pool_id
+    if not pool_id:
+        for name in ("client_ids", "region", "groups", "jwks_url"):
+            if getattr(settings, f"cognito_{name}"):
+                raise SettingsError(
+                    f"cognito_{name} is set, but cognito_user_pool_id isn't, so nobody of the pool "
+                    "would be let in; set both or neither"
+                )
+        return
+    found = _POOL_ID.fullmatch(pool_id)
+    if found is None:
+        raise SettingsError(
+            f"cognito_user_pool_id = {pool_id!r} can't be used: give the pool's id, such as "
+            "eu-west-1_AbCdEf123, not its name or ARN"
+        )
+    region = settings.cognito_region
+    if region and region != found["region"]:
+        raise SettingsError(
+            f"cognito_region = {region!r} doesn't fit: the pool {pool_id} is in {found['region']}; "
+            "leave cognito_region out, or give the id of another pool"
+        )
+    if not settings.cognito_client_ids:
+        raise SettingsError(
+            "cognito_client_ids is missing: name the pool's app clients whose tokens are taken, or "
+            "any application of the pool would open the shop"
+        )
+    for client_id in settings.cognito_client_ids:
+        if not _CLIENT_ID.fullmatch(client_id):
+            raise SettingsError(
+                f"cognito_client_ids: {client_id!r} can't be used: give an app client's id, letters "
+                "and digits, not its name"
+            )
+    _check_jwks_url(settings.cognito_jwks_url)
+    settings.cognito_roles  # noqa: B018 - raises for what can't be used
+
+
+def _check_jwks_url(text: str) -> None:
+    """Whoever can change what comes from there can sign tokens, so only this machine is spoken to
+    in the clear."""
+    if not text:
+        return
+    try:
+        parts = urllib.parse.urlsplit(text)
+        host = parts.hostname or ""
+        usable = bool(host) and parts.port != 0 and text.isascii()
+    except ValueError:
+        usable, host, parts = False, "", urllib.parse.SplitResult("", "", "", "", "")
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
+    if not usable or not is_safe or parts.fragment or "@" in parts.netloc or " " in text:
+        raise SettingsError(
+            f"cognito_jwks_url = {text!r} can't be used: give an https:// address (http:// only on "
+            "this machine), or leave it out to take the pool's own"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def load(
     flags: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
@@ -117,7 +266,9 @@ def load(
     environ = os.environ if environ is None else environ
     named = environ.get(f"{PREFIX}CONFIG")
     path = file or (Path(named) if named else None)
+    # Only text needs to be read as numbers and switches: a file has types of its own.
     values: dict[str, Any] = _from_file(path) if path else {}
+    texts: set[str] = set()
     known = set(Settings.__struct_fields__)
     for name, text in environ.items():
         field = name.removeprefix(PREFIX).lower()
@@ -126,8 +277,10 @@ def load(
         if field not in known:
             raise SettingsError(f"{name} is set, but there is no such setting; see `config --help`")
         values[field] = text
-    values.update({name: value for name, value in (flags or {}).items() if value is not None})
-    return _convert(values)
+        texts.add(field)
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    values.update(given)
+    return _convert(values, texts - given.keys())
 
 
 def shown(settings: Settings) -> dict[str, Any]:
@@ -148,7 +301,8 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise SettingsError(f"the settings file {path} is not TOML: {error}") from error
 
 
-def _convert(values: dict[str, Any]) -> Settings:
+def _convert(values: dict[str, Any], texts: set[str]) -> Settings:
+    """`texts`: the settings that came as text and may stand for another type."""
     known = {field.name: field for field in msgspec.structs.fields(Settings)}
     converted: dict[str, Any] = {}
     for name, value in values.items():
@@ -157,11 +311,11 @@ def _convert(values: dict[str, Any]) -> Settings:
         is_list = isinstance(known[name].default, tuple)
         raw = (
             [part.strip() for part in value.split(",") if part.strip()]
-            if (is_list and isinstance(value, str))
+            if (is_list and name in texts)
             else value
         )
         try:
-            converted[name] = msgspec.convert(raw, known[name].type, strict=False)
+            converted[name] = msgspec.convert(raw, known[name].type, strict=name not in texts)
         except msgspec.ValidationError as error:
             shown_value = "(hidden)" if name in SECRET_FIELDS else repr(value)
             raise SettingsError(f"{name} = {shown_value} can't be used: {error}") from error

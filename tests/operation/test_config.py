@@ -38,6 +38,18 @@ def test_the_environment_names_the_file(tmp_path: Path) -> None:
         ({"STOREKEEPER_CURRENCY": "pounds"}, ["currency"]),
         ({"STOREKEEPER_SECRET_KEY": "x" * 31}, ["secret_key", "31", "at least 32"]),
         ({"STOREKEEPER_OLD_SECRET_KEYS": f"{'x' * 16},short"}, ["old_secret_keys", "number 2"]),
+        ({"STOREKEEPER_CURRENCY": "XXQ"}, ["currency", "'XXQ'", "ISO 4217"]),
+        ({"STOREKEEPER_TRUSTED_PROXIES": "10.0.0.0/8,proxy"}, ["trusted_proxies", "'proxy'"]),
+        ({"STOREKEEPER_TRUSTED_PROXIES": "10.0.0.0/33"}, ["trusted_proxies", "'10.0.0.0/33'"]),
+        ({"STOREKEEPER_PUBLIC_URL": "shop.example.com"}, ["public_url", "https://"]),
+        ({"STOREKEEPER_PUBLIC_URL": "ftp://shop.example.com"}, ["public_url", "https://"]),
+        ({"STOREKEEPER_PUBLIC_URL": "https://shop.example.com/?a=1"}, ["public_url"]),
+        ({"STOREKEEPER_PUBLIC_URL": "https://u:p@shop.example.com"}, ["public_url"]),
+        ({"STOREKEEPER_PUBLIC_URL": "https://shop.example.com:port"}, ["public_url"]),
+        ({"STOREKEEPER_MAIL_FROM": "shop"}, ["mail_from", "'shop'"]),
+        ({"STOREKEEPER_MAIL_FROM": "Shop <shop@example.com>"}, ["mail_from", "without a name"]),
+        ({"STOREKEEPER_STORE": "oracle"}, ["store", "'oracle'"]),
+        ({"STOREKEEPER_STORE": "dynamodb"}, ["secret_key", "dynamodb"]),
         ({"STOREKEEPER_CONFIG": "/nowhere/shop.toml"}, ["/nowhere/shop.toml", "can't be read"]),
     ],
 )
@@ -47,6 +59,30 @@ def test_a_wrong_setting_stops_the_start_with_its_name(
     with pytest.raises(SettingsError) as stopped:
         load({}, environ)
     assert all(word in str(stopped.value) for word in words)
+
+
+@pytest.mark.parametrize("line", ['port = "8000"', "port = true", 'notify_console = "yes"'])
+def test_a_file_says_numbers_and_switches_as_such(tmp_path: Path, line: str) -> None:
+    """TOML has types; a quoted number is a slip that would go unnoticed until it matters."""
+    file = tmp_path / "shop.toml"
+    file.write_text(line)
+    with pytest.raises(SettingsError, match=line.split()[0]):
+        load({}, {}, file)
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"STOREKEEPER_MAIL_FROM": "shop@localhost"},
+        {"STOREKEEPER_PUBLIC_URL": "https://shop.example.com:8443/at"},
+        {"STOREKEEPER_PUBLIC_URL": "http://[::1]:8000"},
+        {"STOREKEEPER_TRUSTED_PROXIES": "10.1.2.3/8,::1"},
+        {"STOREKEEPER_CURRENCY": "JPY"},
+        {},
+    ],
+)
+def test_what_a_shop_may_need_is_taken(environ: dict[str, str]) -> None:
+    assert load({}, environ) is not None
 
 
 def test_a_file_that_is_not_toml_is_named(tmp_path: Path) -> None:

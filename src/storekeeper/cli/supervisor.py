@@ -40,9 +40,11 @@ def serve_with_workers(
     `opened` is called when all of them take requests. Raises `StoreUnavailable` when the first
     ones can't.
     """
+    from storekeeper.app import check_provider
     from storekeeper.telemetry.logging import configure
 
     configure(settings.log_level, settings.log_format)
+    check_provider(settings)
     with tempfile.TemporaryDirectory(prefix="storekeeper-metrics-") as metrics:
         supervisor = Supervisor(settings, listening, metrics)
         try:

@@ -11,6 +11,8 @@ from storekeeper.domain.types import AccountId, ShortText, Struct
 
 Role = Literal["customer", "staff", "admin"]
 AccountStatus = Literal["active", "deleting", "deleted"]
+# Who keeps an account's credentials; empty: this shop.
+Provider = Literal["", "cognito"]
 Scope = Literal[
     "products:read",
     "products:write",
@@ -58,6 +60,8 @@ class Account(Struct, frozen=True, kw_only=True):
     while they were being counted.
     `deleting`: nobody can log in any more, and its orders are being cleared of personal data.
     `password_hash` is empty for an account that has to set a password by link first.
+    `provider` names who else keeps its credentials; such an account never has a password here, and
+    a log-in there is good only if it is from after `not_before`.
     """
 
     id: AccountId
@@ -70,6 +74,8 @@ class Account(Struct, frozen=True, kw_only=True):
     password_hash: str = ""
     epoch: int = 1
     status: AccountStatus = "active"
+    provider: Provider = ""
+    not_before: datetime | None = None
 
 
 class Session(Struct, frozen=True, kw_only=True):
@@ -77,6 +83,9 @@ class Session(Struct, frozen=True, kw_only=True):
 
     Only the newest token (`token_hash`) is good; any older one seen again ends the family. It
     lasts while `epoch` is the account's.
+    One of another `provider` is a log-in there: it has no refresh token of ours and lasts as long as
+    the newest token that was seen of it. That it `is_over` has to be kept, because more of its
+    tokens may come.
     """
 
     id: str
@@ -88,6 +97,22 @@ class Session(Struct, frozen=True, kw_only=True):
     expires_at: datetime
     client: str = ""
     epoch: int = 1
+    provider: Provider = ""
+    is_over: bool = False
+
+
+class OutsideIdentity(Struct, frozen=True, kw_only=True):
+    """Whose account somebody has whom another provider knows; `id` is a hash of their name there.
+
+    It outlives the account, so that who was deleted here doesn't come back by the next token.
+    `role` is what their groups said last, in the token of `told_at`.
+    """
+
+    id: str
+    version: int
+    account_id: AccountId
+    role: Role
+    told_at: datetime
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):

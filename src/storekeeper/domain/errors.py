@@ -186,6 +186,17 @@ class Overloaded(ShopError):
     )
 
 
+class ProviderUnavailable(ShopError):
+    """Who keeps the caller's credentials can't be asked, and so can't be believed now.
+    `members["retry_after"]`: seconds."""
+
+    code, status, title = "provider_unavailable", 503, "The identity provider can't be asked now"
+    remedy = (
+        "Nothing was done. Wait for the seconds in the `Retry-After` header and send the same "
+        "request again; an account of this shop's own isn't affected."
+    )
+
+
 class StoreUnavailable(ShopError):
     """The store can't take the change now (disk full, locked); nothing was done."""
 

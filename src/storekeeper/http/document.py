@@ -98,6 +98,9 @@ def document_of(app: Litestar) -> Members:
         made = _Operation(schemas, route, method, handler, model).made()
         paths.setdefault(route.path_format, {})[method.lower()] = made
     schemas.of(Problem)
+    outside = getattr(app.state.shop, "outside", None)
+    if outside is not None:
+        _offer_outside(paths)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -120,7 +123,8 @@ def document_of(app: Litestar) -> Members:
                     "scheme": "bearer",
                     "description": "An access token from `POST /auth/login`, or an API key "
                     "(`sk_…`) from `POST /api-keys`. The names beside it are scopes.",
-                }
+                },
+                **({} if outside is None else {"cognito": _outside_scheme(outside.tokens.issuer)}),
             },
         },
     }
@@ -133,6 +137,24 @@ def operations(app: Litestar) -> Iterator[tuple[HTTPRoute, str, HTTPRouteHandler
             for method, (handler, model) in route.route_handler_map.items():
                 if handler.resolve_include_in_schema():
                     yield route, method, handler, model
+
+
+def _offer_outside(paths: dict[str, Members]) -> None:
+    """Wherever an access token of ours will do, one of the provider's does."""
+    for item in paths.values():
+        for operation in item.values():
+            security = operation["security"]
+            security += [{"cognito": one["bearer"]} for one in security if "bearer" in one]
+
+
+def _outside_scheme(issuer: str) -> Members:
+    return {
+        "type": "openIdConnect",
+        "openIdConnectUrl": f"{issuer}/.well-known/openid-configuration",
+        "description": "An access token (not the ID token) of this shop's Cognito user pool, as "
+        "`Authorization: Bearer …`. What somebody may do follows from their groups; the names "
+        "beside it are scopes of this shop.",
+    }
 
 
 def operation_id(handler: HTTPRouteHandler, path: str) -> str:

@@ -93,6 +93,7 @@ BY_FIELD: Mapping[str, Any] = {
     "expires_in": 900,
     "field": "lines[0].quantity",
     "fulfilled": 0,
+    "id_token": "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIwMTk5In0.c2lnbmF0dXJl",
     "image_url": "/images/85123a.jpg",
     "key": None,
     "kind": "order.placed",

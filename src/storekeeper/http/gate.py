@@ -11,7 +11,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from storekeeper.domain.accounts import GUEST, Principal
-from storekeeper.domain.errors import TooManyRequests, Unauthenticated
+from storekeeper.domain.errors import ProviderUnavailable, TooManyRequests, Unauthenticated
 from storekeeper.http import problems
 from storekeeper.http.security import Authenticator
 from storekeeper.telemetry.logging import AccessLine
@@ -108,13 +108,13 @@ class Gate:
         try:
             client = self._client_of(scope)
             scope["client_address"] = client  # type: ignore[typeddict-unknown-key]
-            refused: Unauthenticated | None = None
+            refused: Unauthenticated | ProviderUnavailable | None = None
             if authorization is not None:
                 try:
                     principal = self._authenticator.remembered(
                         authorization
                     ) or await self._authenticator.principal_of(authorization)
-                except Unauthenticated as error:
+                except (Unauthenticated, ProviderUnavailable) as error:
                     refused = error
             scope["user"] = principal
             if scope["path"] not in PROBES:

@@ -23,6 +23,7 @@ ANYWHERE: tuple[type[ShopError], ...] = (
     errors.Invalid,
     errors.TooManyRequests,
     errors.Overloaded,
+    errors.ProviderUnavailable,
     errors.StoreUnavailable,
 )
 # What any route with a body can answer.

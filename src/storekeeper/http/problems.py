@@ -47,8 +47,8 @@ class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
     By code: `lines` (insufficient_stock), `total` (total_changed), `state` (order_state,
     order_expired), `product_id` (product_unavailable, already_exists), the open order's `number`
     (open_orders), `current` version (precondition_failed), missing `scope` or `scopes`
-    (forbidden), seconds in `retry_after` (too_many_requests, overloaded), `allow`
-    (method_not_allowed).
+    (forbidden), seconds in `retry_after` (too_many_requests, overloaded,
+    provider_unavailable), `allow` (method_not_allowed).
     """
 
     type: str

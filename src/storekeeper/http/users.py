@@ -257,6 +257,17 @@ class Users(Controller):
         """Logs that device out, with its next request."""
         await sessions_of(request).end(principal_of(request), session_id)
 
+    @delete(
+        "/{user_id:str}/sessions",
+        access="users:write",
+        summary="Log a user out everywhere",
+        responses=needs_login(errors.NotFound, errors.Conflict),
+        security=BEARER,
+    )
+    async def end_sessions(self, request: ApiRequest, user_id: UserPath) -> None:
+        """Ends all of somebody's sessions, with their next request. API keys stay."""
+        await sessions_of(request).end_all(call_of(request, "", None, None), user_id)
+
     @get(
         "/{user_id:str}",
         access=SIGNED_IN_OR_KEY,

@@ -7,14 +7,24 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from storekeeper.domain.accounts import ROLE_SCOPES, Account, ApiKey, Principal, Session
+from storekeeper.domain.accounts import (
+    ROLE_SCOPES,
+    Account,
+    ApiKey,
+    OutsideIdentity,
+    Principal,
+    Session,
+)
 from storekeeper.domain.errors import Unauthenticated
+from storekeeper.identity.outside import Outside, Outsider, let_in
 from storekeeper.identity.tokens import API_KEY_PREFIX, AccessTokens, is_hash_of, split
 from storekeeper.store.port import Store
 
 TOPIC: Final = "accounts"
 # Longer than any token of this shop; no caller makes us keep, or look into, more than that.
 LONGEST_HEADER: Final = 4_096
+# Meeting somebody is done once; more often only while others change the same account.
+MEETINGS: Final = 3
 
 
 class _Known(NamedTuple):
@@ -31,6 +41,9 @@ class _Known(NamedTuple):
 class StoreAuthenticator:
     """Bearer tokens and API keys against the store; at most `size` answers are remembered.
 
+    A token that says that it comes from the provider `outside` is held against that one's keys, any
+    other against the shop's own: each takes its own algorithm and no other.
+
     An answer is built from the account as it is now, not from what a token says. Stamps are taken
     before the records are read: a log-out, a role change or a deletion that is committed by any
     process meanwhile or later moves one of them, and the next request looks again.
@@ -42,12 +55,14 @@ class StoreAuthenticator:
         tokens: AccessTokens,
         *,
         clock: Callable[[], datetime],
+        outside: Outside | None = None,
         size: int = 10_000,
     ) -> None:
         self._stamp = store.stamp
         self._store = store
         self._tokens = tokens
         self._clock = clock
+        self._outside = outside
         self._size = size
         self._known: OrderedDict[str, _Known] = OrderedDict()
 
@@ -71,12 +86,15 @@ class StoreAuthenticator:
         return None
 
     async def principal_of(self, authorization: str) -> Principal:
-        """Raises `Unauthenticated` for a header that isn't good, or not any more."""
+        """Raises `Unauthenticated` for a header that isn't good, or not any more,
+        `ProviderUnavailable` where that can't be told now."""
         token = _token_of(authorization)
         if not token:
             raise Unauthenticated("send an access token or an API key as `Authorization: Bearer …`")
         if token.startswith(API_KEY_PREFIX):
             known = await self._by_api_key(token.removeprefix(API_KEY_PREFIX))
+        elif self._outside is not None and self._outside.tokens.claims(token):
+            known = await self._by_outside_token(self._outside, token)
         else:
             known = await self._by_access_token(token)
         self._known[token] = known
@@ -109,6 +127,42 @@ class StoreAuthenticator:
         return _Known(
             principal,
             min(claims.expires_at, session.expires_at),
+            account.id,
+            account_stamp,
+            session.id,
+            session_stamp,
+        )
+
+    async def _by_outside_token(self, outside: Outside, token: str) -> _Known:
+        outsider = await outside.tokens.read(token, self._clock())
+        for _ in range(MEETINGS):
+            known = await self._met(outsider)
+            if known is not None:
+                return known
+            await outside.welcome.meet(outsider)
+        raise Unauthenticated("the account is being changed; send the request again")
+
+    async def _met(self, outsider: Outsider) -> _Known | None:
+        """None where the token has news: a person, a log-in, or later word of their groups."""
+        identity = await self._store.get(OutsideIdentity, outsider.identity_id)
+        if identity is None:
+            return None
+        account_stamp = self._stamp(TOPIC, identity.account_id)
+        session_stamp = self._stamp(TOPIC, outsider.session_id)
+        session = await self._store.get(Session, outsider.session_id)
+        account = await self._store.get(Account, identity.account_id)
+        account = let_in(outsider, identity, account, session)
+        if session is None or identity.told_at < outsider.issued_at:
+            return None
+        principal = Principal(
+            account_id=account.id,
+            role=account.role,
+            scopes=ROLE_SCOPES[account.role],
+            session_id=session.id,
+        )
+        return _Known(
+            principal,
+            outsider.expires_at,
             account.id,
             account_stamp,
             session.id,

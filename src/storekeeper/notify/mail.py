@@ -141,7 +141,7 @@ class Mail:
             return None
         admins: Sequence[Account] = await self._store.admins()
         return Letter(
-            to=tuple(account.email for account in admins),
+            to=tuple(account.email for account in admins if account.email),
             values={"product": product, "data": event.data},
         )
 

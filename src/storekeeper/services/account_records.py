@@ -106,9 +106,14 @@ async def ending_sessions(
     A session that begins while they are being read has the old epoch, so it ends too.
     """
     epoch = before.epoch + 1
-    puts: list[Put] = [Put(msgspec.structs.replace(after, epoch=epoch))]
+    sessions: list[Session] = await records_of(store, Session, before.id)
+    not_before = before.not_before
+    if before.provider:
+        # Another clock than ours may have dated a log-in; none that was seen is let in again.
+        not_before = max([after.updated_at, *(session.created_at for session in sessions)])
+    puts: list[Put] = [Put(msgspec.structs.replace(after, epoch=epoch, not_before=not_before))]
     deletes: list[Delete] = []
-    for session in await records_of(store, Session, before.id):
+    for session in sessions:
         if session.id == keep:
             version = session.version + 1
             puts.append(Put(msgspec.structs.replace(session, version=version, epoch=epoch)))
@@ -117,18 +122,18 @@ async def ending_sessions(
     return ChangeSet(puts=tuple(puts), deletes=tuple(deletes))
 
 
-async def ending_admin(store: Store, account: Account) -> ChangeSet:
+async def ending_admin(store: Store, account: Account, *, even_the_last: bool = False) -> ChangeSet:
     """The guard of a change by which `account` ceases to be an admin.
 
     Every such change moves one record, so that of two at the same time the second one looks
-    again. Raises `LastAdmin` where no other admin would be left.
+    again. Raises `LastAdmin` where no other admin would be left, unless that may be.
     """
     if account.role != "admin":
         return ChangeSet()
     # Read before the admins: whoever changes them after that moves it.
     guard = await store.get(Setting, ADMINS)
     admins = await store.admins()
-    if not any(admin.id != account.id for admin in admins):
+    if not even_the_last and not any(admin.id != account.id for admin in admins):
         raise LastAdmin("this is the last admin; make somebody else an admin first")
     version = 1 if guard is None else guard.version + 1
     return ChangeSet(puts=(Put(Setting(id=ADMINS, version=version, value=account.id)),))

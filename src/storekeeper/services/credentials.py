@@ -101,6 +101,8 @@ class Credentials:
             await self._throttle.check(who, where)
             await self._throttle.failed(who, where)
             account = await account_by_email(self._store, email)
+            if account is not None and account.provider:
+                account = None  # a password here would be a way around the provider
             nonce = self._reset_secrets.new_nonce()
             step = self._tools.step(BY_SYSTEM.principal)
             link = ResetLink(

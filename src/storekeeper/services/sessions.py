@@ -23,17 +23,20 @@ from storekeeper.identity.tokens import (
 from storekeeper.services.account_records import (
     account_by_email,
     account_event,
+    active_account,
     changed,
     ending_sessions,
     own_account,
     records_of,
 )
-from storekeeper.services.base import BY_SYSTEM, Tools, with_fresh_reads
+from storekeeper.services.base import BY_SYSTEM, Call, Tools, require, with_fresh_reads
 from storekeeper.services.credentials import Credentials
 
 # The oldest session makes room for a new one past these.
 MOST_SESSIONS = 50
 CLIENT_LENGTH = 200
+# For as long as another provider may make new tokens for a log-in, we remember that it is over.
+LONGEST_OUTSIDE = timedelta(days=3_650)
 _ENDED = "the session has ended; log in again"
 
 
@@ -118,12 +121,14 @@ class Sessions:
         account = await own_account(self._store, principal)
         now = self._tools.clock()
         sessions: list[Session] = await records_of(self._store, Session, account.id)
-        return [s for s in sessions if s.expires_at > now and s.epoch == account.epoch]
+        return [
+            s for s in sessions if s.expires_at > now and s.epoch == account.epoch and not s.is_over
+        ]
 
     async def end(self, principal: Principal, session_id: str) -> None:
         """Ends one of the caller's sessions; raises `NotFound` for any other."""
         session = await self._store.get(Session, session_id)
-        if session is None or session.account_id != principal.account_id:
+        if session is None or session.account_id != principal.account_id or session.is_over:
             raise NotFound(f"there is no session {session_id}")
         await with_fresh_reads(lambda: self._end(session_id))
 
@@ -197,12 +202,34 @@ class Sessions:
         after = changed(account, self._tools.clock())
         await self._store.commit(await ending_sessions(self._store, account, after))
 
+    async def end_all(self, call: Call, account_id: str) -> None:
+        """Ends every session of somebody else's account; again changes nothing.
+
+        Raises `Forbidden`, `NotFound`.
+        """
+        require(call, "users:write")
+
+        async def attempt() -> None:
+            account = await active_account(self._store, account_id)
+            after = changed(account, self._tools.clock())
+            await self._store.commit(await ending_sessions(self._store, account, after))
+
+        await with_fresh_reads(attempt)
+
     async def _end(self, session_id: str) -> None:
         session = await self._store.get(Session, session_id)
-        if session is not None:
-            await self._store.commit(
-                ChangeSet(deletes=(Delete("Session", session.id, session.version),))
+        if session is None or session.is_over:
+            return
+        change = ChangeSet(deletes=(Delete("Session", session.id, session.version),))
+        if session.provider:
+            over = msgspec.structs.replace(
+                session,
+                version=session.version + 1,
+                is_over=True,
+                expires_at=self._tools.clock() + LONGEST_OUTSIDE,
             )
+            change = ChangeSet(puts=(Put(over),))
+        await self._store.commit(change)
 
     def _tokens(self, account: Account, session: Session, secret: str, now: datetime) -> Tokens:
         return Tokens(

@@ -8,7 +8,14 @@ from typing import Any
 
 import msgspec
 
-from storekeeper.domain.accounts import Account, ApiKey, Attempts, ResetLink, Session
+from storekeeper.domain.accounts import (
+    Account,
+    ApiKey,
+    Attempts,
+    OutsideIdentity,
+    ResetLink,
+    Session,
+)
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.orders import Order
 from storekeeper.domain.stock import Location
@@ -85,6 +92,7 @@ INDEXES: dict[type[Any], Indexes] = {
     ApiKey: _api_key,
     ResetLink: _reset_link,
     Attempts: _expiring,
+    OutsideIdentity: _none,
     Location: _none,
     WebhookEndpoint: _none,
     Delivery: _delivery,
