@@ -62,6 +62,7 @@ from storekeeper.services.sessions import Sessions
 from storekeeper.services.throttle import Throttle
 from storekeeper.services.webhooks import Webhooks
 from storekeeper.store.sqlite import backup
+from storekeeper.store.sqlite.connect import require_folder
 from storekeeper.store.sqlite.backup import BackedUp, Progress, Restored
 from storekeeper.store.sqlite.store import SqliteStore
 from storekeeper.telemetry.logging import log_line
@@ -82,6 +83,7 @@ class Shop:
     """Every service over one store. Made by `build_shop`, ended by `close`."""
 
     def __init__(self, settings: Settings, clock: Clock, new_id: Callable[[], str]) -> None:
+        require_folder(Path(settings.database))
         self.settings = settings
         self.secrets = signing_secrets(settings)
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()}"
@@ -382,6 +384,7 @@ def back_up(settings: Settings, target: Path, *, force: bool, progress: Progress
 def restore(settings: Settings, source: Path, *, now: datetime, progress: Progress) -> Restored:
     """Puts a copy in the shop's place; see `store.sqlite.backup`."""
     _require_file(settings, "restore")
+    require_folder(Path(settings.database))
     return backup.restore(source, Path(settings.database), now=now, progress=progress)
 
 

@@ -23,6 +23,7 @@ from storekeeper.services.inventory import ReceiveRequest
 
 @pytest.fixture
 def settings(tmp_path) -> Settings:
+    (tmp_path / "shop").mkdir()
     return Settings(database=str(tmp_path / "shop/shop.db"))
 
 
@@ -86,6 +87,7 @@ async def test_a_backup_made_under_orders_restores_every_order_acknowledged_befo
         await asyncio.gather(*customers, return_exceptions=True)
     assert during > 0, "orders went on while the backup was made"
 
+    (tmp_path / "elsewhere").mkdir()
     elsewhere = Settings(database=str(tmp_path / "elsewhere/shop.db"))
     put_back(elsewhere, tmp_path / "backup.db")
     async with a_shop(elsewhere) as shop:

@@ -119,6 +119,28 @@ def test_a_shop_of_a_newer_version_is_not_opened(terminal):
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.parametrize("command", ["init", "demo", "serve"])
+def test_a_slip_in_a_path_makes_no_shop_in_a_new_place(terminal, command):
+    ended = terminal.run(command, "--database", "dta/shop.db")
+    assert ended.code == 3
+    assert "there is no folder dta" in ended.err
+    assert not (terminal.folder / "dta").exists()
+
+
+def test_a_refused_restore_leaves_nothing_behind(terminal):
+    (terminal.folder / "backup.db").write_bytes(b"no database at all" * 100)
+    ended = terminal.run("restore", "backup.db", "--database", "shop.db")
+    assert ended.code == 3
+    assert [path.name for path in terminal.folder.iterdir()] == ["backup.db"]
+
+
+def test_one_is_not_many(terminal):
+    (terminal.folder / "one.csv").write_text("sku,name,price\nA,A,1.00\n")
+    assert terminal.ok("import", "products", "one.csv").out.startswith("1 row: 1 created")
+    (terminal.folder / "bad.csv").write_text("sku,name,price\nB,B,free\n")
+    assert "1 bad row in" in terminal.run("import", "products", "bad.csv").err
+
+
 def test_init_makes_a_shop_once(terminal):
     assert terminal.ok("init", "--json").json["created"] is True
     assert terminal.ok("init", "--json").json["created"] is False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import uuid
 from pathlib import Path
@@ -25,14 +26,12 @@ async def sqlite(place: Path, *, clock: Clock, new_id: Ids, **limits: int) -> St
 
 
 async def dynamodb(place: Path, *, clock: Clock, new_id: Ids, **limits: int) -> Store:
-    """Tables of a name that is kept in `place`; each time it is opened with a replica of its own,
-    as each node has."""
-    endpoint = local_engines.engine("dynamodb").url
+    """Tables with a name made from `place`; each time it is opened with a replica of its own, as
+    each node has."""
+    endpoint = local_engines.url("dynamodb")
     os.environ.update(CREDENTIALS)
-    name = place / "prefix"
-    if not name.exists():
-        name.write_text(f"t{uuid.uuid4().hex[:12]}-")
-    prefix = name.read_text()
+    prefix = f"t{hashlib.sha256(str(place).encode()).hexdigest()[:16]}-"
+    place.mkdir(parents=True, exist_ok=True)
 
     def open_store() -> Store:
         remote = Remote(region="eu-west-1", endpoint=endpoint)

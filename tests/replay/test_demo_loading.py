@@ -57,7 +57,8 @@ async def test_the_demo_is_a_living_shop(settings):
     assert summary.sold_orders == expected.sale_orders - 2
     assert [order.state for order in newest[:12]] == ["pending"] * 2 + ["confirmed"] * 10
     assert all(order.expires_at and order.expires_at > now for order in newest[:2])
-    assert now - newest[2].placed_at < timedelta(days=9)
+    # Moved by whole weeks, so up to a week old, and the sample's last orders took two days more.
+    assert now - newest[2].placed_at < timedelta(days=10)
     assert all(order.placed_at <= now for order in newest)
     stock = Counter(
         "out" if one.stock.available == 0 else "low" if one.stock.is_low else "enough"

@@ -35,6 +35,14 @@ def engine(name: Name) -> Running:
     return _started[name]
 
 
+def url(name: Name) -> str:
+    """Where the engine of this test process is, or that of the one which started it."""
+    key = f"STOREKEEPER_TEST_{name.upper()}"
+    if key not in os.environ:
+        os.environ[key] = engine(name).url
+    return os.environ[key]
+
+
 def use_local_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of a machine that has a role, as far as clients can tell."""
     for key, value in CREDENTIALS.items():

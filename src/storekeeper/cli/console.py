@@ -44,6 +44,11 @@ class Console:
             _write(sys.stdout, msgspec.json.format(msgspec.json.encode(value)).decode())
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """A number with its noun: "1 row", "2,000 rows"."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def write_all(stream: Any, text: str) -> None:
     """Writes all of the text, now.
 

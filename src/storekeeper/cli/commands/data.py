@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 import typer
 
 from storekeeper.cli.commands.keeping import require_shop
-from storekeeper.cli.console import Console, Failed, run, write_all
+from storekeeper.cli.console import Console, Failed, counted, run, write_all
 from storekeeper.cli.help import command, flowing
 from storekeeper.cli.options import (
     Config,
@@ -296,12 +296,16 @@ def _import(
     console.result(report)
     if report.failed:
         where = f"; all are in {errors}" if errors else ""
-        raise Failed(f"{report.failed} bad rows in {file}{where}")
+        raise Failed(f"{counted(report.failed, 'bad row')} in {file}{where}")
+
+
+def _amount(count: int, kind: str) -> str:
+    return counted(count, "stock level") if kind == "stock" else counted(count, kind[:-1])
 
 
 def _sentence(report: ImportReport) -> str:
     what = (
-        f"{report.rows} rows: {report.created} created, {report.updated} changed, "
+        f"{counted(report.rows, 'row')}: {report.created} created, {report.updated} changed, "
         f"{report.unchanged} unchanged, {report.failed} bad"
     )
     if report.dry_run:
@@ -365,7 +369,7 @@ def _export(
     with _whole_file(output) as write, Bars(beside_output=output is None) as bars:
         done: int = run(work(write, bars))
     if output is not None:
-        console.say(f"wrote {done} {kind} to {output}")
+        console.say(f"wrote {_amount(done, kind)} to {output}")
         console.result({"file": str(output), "kind": kind, "exported": done})
 
 

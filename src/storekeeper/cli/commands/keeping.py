@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from storekeeper.cli.console import Console, Failed, run
+from storekeeper.cli.console import Console, Failed, counted, run
 from storekeeper.cli.options import Config, Database, InputFile, Json, StoreKind, settings_of
 from storekeeper.cli.progress import Bars
 from storekeeper.config import Settings
@@ -48,7 +48,7 @@ def verify(
         )
     console.result({"differences": found})
     if found:
-        raise Failed(f"{len(found)} differences between stock, ledger and orders")
+        raise Failed(f"{counted(len(found), 'difference')} between stock, ledger and orders")
     console.say("no differences between stock, ledger and orders")
 
 
@@ -144,7 +144,7 @@ def migrate(
             return int(shop.store.migrated)
 
     steps = run(work())
-    console.say(f"{steps} migrations done" if steps else "up to date already")
+    console.say(f"{counted(steps, 'migration')} done" if steps else "up to date already")
     console.result({"database": settings.place, "migrations": steps})
 
 

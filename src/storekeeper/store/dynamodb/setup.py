@@ -70,10 +70,15 @@ async def _set_expiry(client: DynamoDBClient, name: str, attribute: str) -> bool
     found = await client.describe_time_to_live(TableName=name)
     if found["TimeToLiveDescription"].get("TimeToLiveStatus") in ("ENABLED", "ENABLING"):
         return False
-    await client.update_time_to_live(
-        TableName=name,
-        TimeToLiveSpecification={"Enabled": True, "AttributeName": attribute},
-    )
+    try:
+        await client.update_time_to_live(
+            TableName=name,
+            TimeToLiveSpecification={"Enabled": True, "AttributeName": attribute},
+        )
+    except failures.ClientError as error:
+        if code_of(error) == "ValidationException" and "already enabled" in str(error):
+            return False  # another node was faster
+        raise
     return True
 
 

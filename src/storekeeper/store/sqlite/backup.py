@@ -207,8 +207,10 @@ def _free_name(database: Path, now: datetime) -> Path:
 @contextlib.contextmanager
 def _lock(database: Path, kind: int, otherwise: str) -> Iterator[None]:
     """Holds the lock that an open store shares."""
+    path = Path(f"{database}-use")
+    was_there = path.exists()
     with told_clearly(database):
-        descriptor = os.open(f"{database}-use", os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
@@ -216,6 +218,8 @@ def _lock(database: Path, kind: int, otherwise: str) -> Iterator[None]:
             raise StoreUnavailable(f"{database} {otherwise}") from None
         yield
     finally:
+        if not was_there and not database.exists():
+            path.unlink(missing_ok=True)  # nothing came of it, so nothing is left of it
         os.close(descriptor)
 
 

@@ -39,6 +39,20 @@ def connect(
     return connection
 
 
+def require_folder(path: Path) -> None:
+    """Makes the folder `data` of the default place; raises `StoreUnavailable` for any other that
+    isn't there, as a slip in a path would make an empty shop in a new place."""
+    folder = path.parent
+    if folder == Path("data"):
+        with told_clearly(path):
+            folder.mkdir(exist_ok=True)
+    elif not folder.is_dir():
+        raise StoreUnavailable(
+            f"there is no folder {folder} for {path.name}; make it (mkdir -p {folder}), or name "
+            "another place with --database"
+        )
+
+
 @contextlib.contextmanager
 def told_clearly(path: Path | str) -> Iterator[None]:
     """Turns failures of SQLite and of the file system into `StoreUnavailable` that says what to
