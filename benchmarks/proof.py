@@ -130,7 +130,13 @@ class Proof:
         return asyncio.run(self._findings(untold, events))
 
     def _serve(self, *, wait: bool = True) -> Server:
-        return serve(self._database, wait=wait, cores=set(machine.cores()), **self._settings)
+        return serve(
+            self._database,
+            wait=wait,
+            cores=set(machine.cores()),
+            log=self._database.with_suffix(".log"),
+            **self._settings,
+        )
 
     async def _load_and_kill(self, shop: Server, after: float) -> None:
         clients = await load.connect(shop.port, self._next_order, CLIENTS, self._answered)

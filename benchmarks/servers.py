@@ -41,6 +41,7 @@ class Server:
         before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
         started = time.perf_counter()
         log = log or Path(os.environ.get("BENCH_LOG", os.devnull))
+        self._log = log
         with log.open("ab") as stderr:
             # Inherited, so that no thread of the server ever starts on another core.
             machine.stay_on(cores)
@@ -82,10 +83,11 @@ class Server:
                     return
                 if not chunk:
                     break
+        ended = self.process.poll()
         self.kill()
         raise RuntimeError(
-            f"the server didn't start: {' '.join(self.process.args)}; "  # type: ignore[arg-type]
-            "set BENCH_LOG to a file to see why"
+            f"the server didn't start ({f'ended with {ended}' if ended else 'no answer in time'}): "
+            f"{' '.join(self.process.args)}; {_why(self._log)}"  # type: ignore[arg-type]
         )
 
     def settle(self, seconds: float = 20.0) -> float:
@@ -175,3 +177,10 @@ def serve(
 def bare() -> Server:
     """The framework's empty POST on the core where the shop runs."""
     return Server(["-m", "benchmarks.bare"], cores=machine.server_cores())
+
+
+def _why(log: Path) -> str:
+    """The last words of a server's log."""
+    if not log.is_file():
+        return "set BENCH_LOG to a file to see why"
+    return f"its log ends with: {log.read_text(errors='replace')[-2_000:]}"

@@ -62,8 +62,8 @@ from storekeeper.services.sessions import Sessions
 from storekeeper.services.throttle import Throttle
 from storekeeper.services.webhooks import Webhooks
 from storekeeper.store.sqlite import backup
-from storekeeper.store.sqlite.connect import require_folder
 from storekeeper.store.sqlite.backup import BackedUp, Progress, Restored
+from storekeeper.store.sqlite.connect import require_folder
 from storekeeper.store.sqlite.store import SqliteStore
 from storekeeper.telemetry.logging import log_line
 from storekeeper.telemetry.metrics import Metrics
@@ -405,7 +405,6 @@ def signing_secrets(settings: Settings) -> tuple[bytes, ...]:
     if settings.secret_key:
         return tuple(key.encode() for key in (settings.secret_key, *settings.old_secret_keys))
     path = settings.data_dir / "secret.key"
-    path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         draft = path.with_name(f".secret.key.{os.getpid()}.{secrets.token_hex(4)}")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -419,7 +418,7 @@ def signing_secrets(settings: Settings) -> tuple[bytes, ...]:
     kept = path.read_bytes().strip()
     if len(kept) < SHORTEST_SECRET:
         raise SettingsError(
-            f"{path} holds {len(kept)} characters and needs at least {SHORTEST_SECRET}; put the "
+            f"{path} needs at least {SHORTEST_SECRET} characters and holds {len(kept)}; put the "
             "kept copy in its place, or remove it and another key is made"
         )
     return (kept, *(key.encode() for key in settings.old_secret_keys))

@@ -21,6 +21,7 @@ PREFIX = "STOREKEEPER_"
 _POOL_ID = re.compile(r"(?P<region>[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2})_[0-9A-Za-z]{1,45}")
 _CLIENT_ID = re.compile(r"[0-9A-Za-z_+]{1,128}")
 SECRET_FIELDS = frozenset({"secret_key", "old_secret_keys", "smtp_password"})
+DEFAULT_ADDRESS = "shop@localhost"
 SHORTEST_SECRET = 32
 # Keys that were good enough once may be shorter, but nothing that can be guessed signs a token.
 SHORTEST_OLD_SECRET = 16
@@ -78,7 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
     notify_console: bool = True
-    mail_from: str = "shop@localhost"
+    mail_from: str = DEFAULT_ADDRESS
     smtp_host: str = ""
     smtp_port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 587
     smtp_user: str = ""
@@ -99,8 +100,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def _check_secrets(self) -> None:
         if 0 < len(self.secret_key) < SHORTEST_SECRET:
             raise SettingsError(
-                f"secret_key has {len(self.secret_key)} characters and needs at least "
-                f"{SHORTEST_SECRET}, as whoever guesses it signs tokens; make one with "
+                f"secret_key needs at least {SHORTEST_SECRET} characters and has "
+                f"{len(self.secret_key)}; whoever guesses it signs tokens. Make one with "
                 "`openssl rand -base64 48`, or leave it out and one is made for you"
             )
         if self.store == "dynamodb" and not self.secret_key:
@@ -111,26 +112,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for place, key in enumerate(self.old_secret_keys, start=1):
             if len(key) < SHORTEST_OLD_SECRET:
                 raise SettingsError(
-                    f"old_secret_keys: number {place} has {len(key)} characters and needs at "
-                    f"least {SHORTEST_OLD_SECRET}, as tokens signed with it are still taken"
+                    f"old_secret_keys: number {place} needs at least {SHORTEST_OLD_SECRET} "
+                    f"characters and has {len(key)}; tokens signed with it are still taken"
                 )
 
     @property
     def cognito_roles(self) -> dict[str, Role]:
         """What each group of the user pool makes of its members."""
-        found: dict[str, Role] = {}
-        for text in self.cognito_groups:
-            group, _, role = (part.strip() for part in text.rpartition("="))
-            if not group or role not in ROLE_SCOPES:
-                raise SettingsError(
-                    f"cognito_groups: {text!r} can't be used: say GROUP=ROLE, with one of the roles "
-                    f"{', '.join(ROLE_SCOPES)}, such as admins=admin"
-                )
-            if found.setdefault(group, role) != role:  # type: ignore[arg-type]
-                raise SettingsError(
-                    f"cognito_groups gives the group {group!r} two roles; leave one"
-                )
-        return found
+        return _roles_of(self.cognito_groups)
 
     @property
     def data_dir(self) -> Path:
@@ -183,12 +172,25 @@ def _check_public_url(text: str) -> None:
 
 def _check_address(text: str) -> None:
     """Looser than for customers: a shop may send from inside its own network."""
-    name, _, domain = text.rpartition("@")
-    if not name or not domain or not text.isascii() or any(c in ' <>,;"\r\n\t' for c in text):
+    if text != DEFAULT_ADDRESS and not _is_address(text):
         raise SettingsError(
             f"mail_from = {text!r} can't be used: give the address that mail is sent from, such as "
             "shop@example.com, without a name"
         )
+
+
+def _is_address(text: str) -> bool:
+    """Whether it is what a mail's From takes; what that makes of a comment or a name isn't."""
+    from email.errors import MessageError
+    from email.headerregistry import Address
+
+    if not all("!" <= letter <= "~" for letter in text):
+        return False
+    try:
+        address = Address(addr_spec=text)
+    except (MessageError, ValueError, IndexError):
+        return False
+    return bool(address.username and address.domain) and address.addr_spec == text
 
 
 def _check_cognito(settings: Settings) -> None:
@@ -225,7 +227,21 @@ def _check_cognito(settings: Settings) -> None:
                 "and digits, not its name"
             )
     _check_jwks_url(settings.cognito_jwks_url)
-    settings.cognito_roles  # noqa: B018 - raises for what can't be used
+    _roles_of(settings.cognito_groups)
+
+
+def _roles_of(groups: tuple[str, ...]) -> dict[str, Role]:
+    found: dict[str, Role] = {}
+    for text in groups:
+        group, _, role = (part.strip() for part in text.rpartition("="))
+        if not group or role not in ROLE_SCOPES:
+            raise SettingsError(
+                f"cognito_groups: {text!r} can't be used: say GROUP=ROLE, with one of the roles "
+                f"{', '.join(ROLE_SCOPES)}, such as admins=admin"
+            )
+        if found.setdefault(group, role) != role:
+            raise SettingsError(f"cognito_groups gives the group {group!r} two roles; leave one")
+    return found
 
 
 def _check_jwks_url(text: str) -> None:

@@ -74,7 +74,7 @@ GOOD = {
     [
         signed(GOOD, algorithm="HS512"),
         signed(GOOD, key=b"another key" * 8),
-        jwt.encode(GOOD, None, "none", headers={"kid": Keys([NEW], "access-token").newest.id}),
+        jwt.encode(GOOD, "", "none", headers={"kid": Keys([NEW], "access-token").newest.id}),
         jwt.encode(GOOD, Keys([NEW], "access-token").newest.value, "HS256"),
         jwt.encode(GOOD, Keys([NEW], "reset-link").newest.value, "HS256", headers={"kid": "x"}),
         signed({**GOOD, "iss": "somebody else"}),

@@ -66,7 +66,7 @@ def test_a_file_says_numbers_and_switches_as_such(tmp_path: Path, line: str) -> 
     """TOML has types; a quoted number is a slip that would go unnoticed until it matters."""
     file = tmp_path / "shop.toml"
     file.write_text(line)
-    with pytest.raises(SettingsError, match=line.split()[0]):
+    with pytest.raises(SettingsError, match=line.split(maxsplit=1)[0]):
         load({}, {}, file)
 
 

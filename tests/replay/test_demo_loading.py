@@ -12,7 +12,7 @@ from storekeeper.app import open_shop
 from storekeeper.cli.shops import opened
 from storekeeper.config import Settings
 from storekeeper.demo import open_sample
-from storekeeper.demo.loader import demo_script, is_loaded, load_demo, whole_weeks
+from storekeeper.demo.loader import demo_script, is_loaded, load_demo, whole_days
 from storekeeper.domain.accounts import Account
 from storekeeper.domain.errors import InUse
 from storekeeper.domain.orders import Order
@@ -57,8 +57,8 @@ async def test_the_demo_is_a_living_shop(settings):
     assert summary.sold_orders == expected.sale_orders - 2
     assert [order.state for order in newest[:12]] == ["pending"] * 2 + ["confirmed"] * 10
     assert all(order.expires_at and order.expires_at > now for order in newest[:2])
-    # Moved by whole weeks, so up to a week old, and the sample's last orders took two days more.
-    assert now - newest[2].placed_at < timedelta(days=10)
+    # The sample's last row is moved into the past day; its last orders took some days.
+    assert now - newest[2].placed_at < timedelta(days=6)
     assert all(order.placed_at <= now for order in newest)
     stock = Counter(
         "out" if one.stock.available == 0 else "low" if one.stock.is_low else "enough"
@@ -108,12 +108,12 @@ async def test_a_shop_with_products_of_its_own_is_left_alone(settings):
         assert (await shop.store.summary()).products == 1
 
 
-def test_times_move_by_whole_weeks_so_that_weekdays_stay():
+def test_times_move_by_whole_days_so_that_the_shop_was_busy_yesterday_and_hours_stay():
     last = datetime(2011, 8, 31, 16, 15, tzinfo=UTC)
     now = datetime(2030, 1, 1, 9, 0, tzinfo=UTC)
-    shift = whole_weeks(last, now)
-    assert (last + shift).weekday() == last.weekday()
-    assert timedelta(0) <= now - (last + shift) < timedelta(weeks=1)
+    shift = whole_days(last, now)
+    assert (last + shift).time() == last.time()
+    assert timedelta(0) <= now - (last + shift) < timedelta(days=1)
 
 
 def test_nothing_in_the_demo_lies_in_the_future():

@@ -43,6 +43,11 @@ class Console:
         if self.as_json:
             _write(sys.stdout, msgspec.json.format(msgspec.json.encode(value)).decode())
 
+    def line(self, value: Any) -> None:
+        """For machines that read while the command goes on: one line of JSON."""
+        if self.as_json:
+            _write(sys.stdout, msgspec.json.encode(value).decode())
+
 
 def counted(count: int, one: str, many: str = "") -> str:
     """A number with its noun: "1 row", "2,000 rows"."""

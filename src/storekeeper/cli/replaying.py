@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from storekeeper.cli.console import Console, Failed
+from storekeeper.cli.console import Console, Failed, counted
 from storekeeper.config import Settings
 from storekeeper.domain.money import to_decimal_text
 from storekeeper.replay.comparison import Comparison, compare
@@ -63,11 +63,11 @@ def tell(console: Console, finished: Finished) -> None:
     """Shows the figures; raises `Failed` when one differs, or `verify` found something."""
     played = finished.played
     if played.resumed_at:
-        console.note(f"went on after {played.resumed_at:,} happenings of an earlier run")
+        console.note(f"went on after {counted(played.resumed_at, 'happening')} of an earlier run")
     rate = played.orders / played.seconds if played.seconds else 0.0
     console.say(
-        f"played {played.count - played.resumed_at:,} happenings, {played.orders:,} orders of them,"
-        f" in {played.seconds:.1f} s: {rate:,.0f} orders/s"
+        f"played {counted(played.count - played.resumed_at, 'happening')}, "
+        f"{counted(played.orders, 'order')} of them, in {played.seconds:.1f} s: {rate:,.0f} orders/s"
     )
     if not console.as_json:
         _show_table(finished.comparison)
@@ -91,7 +91,7 @@ def tell(console: Console, finished: Finished) -> None:
     if wrong:
         raise Failed(f"the shop's figures aren't the file's: {', '.join(wrong[:MOST_SHOWN])}")
     if finished.differences:
-        raise Failed(f"verify found {len(finished.differences)} differences")
+        raise Failed(f"verify found {counted(len(finished.differences), 'difference')}")
     if finished.differences is not None:
         console.say("verify: no differences between stock, ledger and orders")
 

@@ -13,9 +13,10 @@ from storekeeper.demo.naming import category, display_name
 from storekeeper.demo.stocking import low_stock_threshold, spare_units
 from storekeeper.domain.catalog import ProductDetails
 from storekeeper.domain.changes import ChangeSet, Put, Stale
+from storekeeper.domain.errors import InUse
 from storekeeper.domain.types import Struct
-from storekeeper.domain.work import Setting
-from storekeeper.replay.direct import Clock, DirectClient, OpenShop
+from storekeeper.domain.work import Position, Setting
+from storekeeper.replay.direct import Clock, DirectClient, OpenShop, position_id
 from storekeeper.replay.driver import play
 from storekeeper.replay.happenings import Happening, Return, Sale
 from storekeeper.replay.plan import plan
@@ -42,6 +43,21 @@ async def is_loaded(store: Store) -> bool:
     return await store.get(Setting, MARKER) is not None
 
 
+async def require_room(store: Store) -> None:
+    """Raises `InUse` for a shop that has products or orders of its own.
+
+    What a load that was broken off has left is the demo's.
+    """
+    summary = await store.summary()
+    if not (summary.products or summary.orders):
+        return
+    if await store.get(Position, position_id(SCRIPT_ID)) is None:
+        raise InUse(
+            "the demo was not loaded, and nothing was changed: this shop has products or orders "
+            "of its own. Name a new file with --database for a demo, or serve this one without it"
+        )
+
+
 async def load_demo(
     open_shop: OpenShop, *, customer_email: str | None = None, watch: Watch = unwatched
 ) -> Loaded:
@@ -54,6 +70,7 @@ async def load_demo(
     async with open_shop(clock) as shop:
         if await is_loaded(shop.store):
             return Loaded(is_new=False)
+        await require_room(shop.store)
         script = demo_script(datetime.now(UTC), customer_email)
         played = await play(script, DirectClient(shop, clock), watch)
         try:
@@ -70,7 +87,7 @@ def demo_script(now: datetime, customer_email: str | None = None) -> Script:
     """The sample as a script whose last orders are of the past days, the newest not yet shipped."""
     with open_sample() as stream:
         rows = list(rows_from(stream))
-    shift = whole_weeks(rows[-1].at, now)
+    shift = whole_days(rows[-1].at, now)
     happenings = list(plan(rows))
     stages = _stages(happenings)
 
@@ -91,9 +108,9 @@ def demo_script(now: datetime, customer_email: str | None = None) -> Script:
     )
 
 
-def whole_weeks(last: datetime, now: datetime) -> timedelta:
-    """How far to move times so that `last` is just past and every weekday stays what it was."""
-    return (now - last) // timedelta(weeks=1) * timedelta(weeks=1)
+def whole_days(last: datetime, now: datetime) -> timedelta:
+    """How far to move times so that `last` is of the past day and every hour stays what it was."""
+    return (now - last) // timedelta(days=1) * timedelta(days=1)
 
 
 def _stages(happenings: Sequence[Happening]) -> dict[str, Stage]:

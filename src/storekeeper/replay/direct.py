@@ -88,7 +88,7 @@ class DirectClient:
     async def begin(self, script: Script) -> int:
         # Products, people and opening stock are from just before the first happening.
         self._clock.set(script.begins_at)
-        id = f"replay:{script.id}"
+        id = position_id(script.id)
         found = await self._shop.store.get(Position, id)
         if found is None:
             await self._require_empty()
@@ -184,6 +184,11 @@ class DirectClient:
                 "a replay needs a shop without products and orders, as its figures are the whole "
                 "shop's; name a new file with --database"
             )
+
+
+def position_id(script_id: str) -> str:
+    """Under which record a shop keeps how far a script has been played in it."""
+    return f"replay:{script_id}"
 
 
 async def on_hand_by_sku(store: Store, script: Script) -> dict[str, int]:

@@ -7,18 +7,19 @@ from datetime import timedelta
 from storekeeper.domain import events
 from storekeeper.domain.accounts import Account, Principal, ResetLink
 from storekeeper.domain.changes import ChangeSet, Delete, Put
-from storekeeper.domain.errors import LinkUsed, WrongPassword
+from storekeeper.domain.errors import Invalid, LinkUsed, NotFound, WrongPassword
 from storekeeper.domain.types import AccountId
 from storekeeper.identity.passwords import Passwords
 from storekeeper.identity.tokens import ResetSecrets, hashed, new_secret
 from storekeeper.services.account_records import (
     account_by_email,
     account_event,
+    active_account,
     changed,
     ending_sessions,
     own_account,
 )
-from storekeeper.services.base import BY_SYSTEM, Tools, with_fresh_reads
+from storekeeper.services.base import BY_SYSTEM, Call, Tools, require, with_fresh_reads
 from storekeeper.services.throttle import Throttle, by_address, by_client
 
 LINK_LASTS = timedelta(hours=1)
@@ -139,7 +140,35 @@ class Credentials:
             await self._store.commit(used + await self._setting(account, new_hash))
             return account
 
+        await self._forget_failures(await with_fresh_reads(attempt))
+
+    async def set_password(self, call: Call, email: str, new: str) -> Account:
+        """Sets a new password for somebody who is locked out, and ends all of their sessions.
+
+        Raises `Forbidden` unless the caller has users:write, `NotFound`, `WeakPassword`, and
+        `Invalid` for an account whose password another provider keeps.
+        """
+        require(call, "users:write")
+        found = await account_by_email(self._store, email)
+        if found is None:
+            raise NotFound(f"there is no account with the address {email}")
+        if found.provider:
+            raise Invalid(
+                f"{email} has no password here; set it where they log in ({found.provider})",
+                field="email",
+            )
+        new_hash = await self._passwords.hash_new(new, about=(found.email, found.name))
+
+        async def attempt() -> Account:
+            account = await active_account(self._store, found.id)
+            await self._store.commit(await self._setting(account, new_hash))
+            return account
+
         account = await with_fresh_reads(attempt)
+        await self._forget_failures(account)
+        return account
+
+    async def _forget_failures(self, account: Account) -> None:
         await self._throttle.succeeded(by_address("password", account.email))
         await self._throttle.succeeded(by_address("forgot", account.email))
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, time
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
 from storekeeper.cli.commands.keeping import require_shop
-from storekeeper.cli.console import Console, Failed, counted, run, write_all
+from storekeeper.cli.console import Console, Failed, counted, run
+from storekeeper.cli.files import named, whole_file
 from storekeeper.cli.help import command, flowing
 from storekeeper.cli.options import (
     Config,
@@ -326,7 +325,7 @@ def _error_file(path: Path | None) -> Iterator[Callable[[Sequence[RowError]], No
         return
     from storekeeper.services.csv_format import ERROR_COLUMNS, rows_text
 
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with named(path), path.open("w", encoding="utf-8", newline="") as file:
         file.write(rows_text([ERROR_COLUMNS]))
         yield lambda found: _write_errors(file, found)
 
@@ -366,7 +365,7 @@ def _export(
                 write(text)
             return done
 
-    with _whole_file(output) as write, Bars(beside_output=output is None) as bars:
+    with whole_file(output) as write, Bars(beside_output=output is None) as bars:
         done: int = run(work(write, bars))
     if output is not None:
         console.say(f"wrote {_amount(done, kind)} to {output}")
@@ -381,18 +380,3 @@ async def _total(store: Store, kind: str) -> int:
         "orders": sum(summary.orders.values()),
         "movements": summary.movements,
     }[kind]
-
-
-@contextmanager
-def _whole_file(path: Path | None) -> Iterator[Callable[[str], object]]:
-    """How to write to stdout, or to a file that gets its name only when it is whole."""
-    if path is None:
-        yield partial(write_all, sys.stdout)
-        return
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            yield file.write
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
+import os
 from typing import Annotated
 
 import typer
 
-from storekeeper.cli.console import Console, run
-from storekeeper.cli.options import Config, Database, StoreKind, settings_of
+from storekeeper import __version__
+from storekeeper.cli.console import Console, counted, run
+from storekeeper.cli.options import Config, Database, Json, StoreKind, settings_of
 from storekeeper.cli.progress import Bars
 from storekeeper.config import Settings
 from storekeeper.domain.accounts import Role
@@ -38,22 +39,25 @@ def serve(
     database: Database = None,
     store: StoreKind = None,
     config: Config = None,
+    as_json: Json = False,
 ) -> None:
     """Serve the shop: its API and its documentation.
 
     Makes the file if it is missing and brings it up to date. Logs go to stderr. SIGTERM or Ctrl-C
-    stops taking requests, finishes those that run, and ends.
+    stops taking requests, finishes those that run, and ends. With --json, stdout gets one line of
+    JSON as soon as requests are taken: url, database, version, workers, pid.
 
     \b
     Examples:
       storekeeper serve --demo                    look around
       storekeeper serve --port 9000 --workers 4   more cores on the same file
+      storekeeper serve --port 0 --json           any free port, told to a program
       STOREKEEPER_LOG_FORMAT=console storekeeper serve
     """
     from storekeeper.cli.server import listen, serve_alone
     from storekeeper.cli.supervisor import serve_with_workers
 
-    console = Console()
+    console = Console(as_json)
     settings = settings_of(database, config, store, host=host, port=port, workers=workers)
     with listen(settings.host, settings.port) as listening:
         _prepare(settings, demo, console)
@@ -82,15 +86,16 @@ def _prepare(settings: Settings, with_demo: bool, console: Console) -> None:
 
 
 async def _with_demo(settings: Settings, console: Console) -> None:
-    from storekeeper.cli.shops import opened
     from storekeeper.cli.commands.setting_up import new_password
-    from storekeeper.demo.loader import is_loaded, load_demo
+    from storekeeper.cli.shops import opened
+    from storekeeper.demo.loader import is_loaded, load_demo, require_room
     from storekeeper.services.base import BY_SYSTEM
 
     passwords: dict[str, str] = {}
     async with opened(settings) as shop:
         if await is_loaded(shop.store):
             return
+        await require_room(shop.store)
         if not await shop.store.admins():
             wanted: tuple[tuple[Role, str, str], ...] = (
                 ("admin", ADMIN_EMAIL, "Admin"),
@@ -104,24 +109,27 @@ async def _with_demo(settings: Settings, console: Console) -> None:
                 passwords[email] = password
     # Shown whatever becomes of the loading: they are kept nowhere.
     if passwords:
-        _show_once(passwords)
+        _show_once(passwords, console)
     with Bars() as bars:
         loaded = await load_demo(
             lambda clock: opened(settings, clock),
             customer_email=CUSTOMER_EMAIL,
             watch=bars,
         )
-    console.say(f"loaded the demo shop: {loaded.products} products, {loaded.orders} orders")
+    console.say(
+        f"loaded the demo shop: {counted(loaded.products, 'product')}, "
+        f"{counted(loaded.orders, 'order')}"
+    )
 
 
-def _show_once(passwords: dict[str, str]) -> None:
+def _show_once(passwords: dict[str, str], console: Console) -> None:
     from rich.console import Console as RichConsole
     from rich.panel import Panel
     from rich.text import Text
 
     width = max(map(len, passwords))
     lines = [f"{email:<{width}}  {password}" for email, password in passwords.items()]
-    RichConsole(highlight=False, soft_wrap=True).print(
+    RichConsole(highlight=False, soft_wrap=True, stderr=console.as_json).print(
         Panel.fit(Text("\n".join(lines)), title="Log in with these; shown only now")
     )
 
@@ -132,6 +140,15 @@ def _tell(console: Console, settings: Settings, address: str) -> None:
         f"  API    {address}/products\n"
         f"  docs   {address}/docs\n"
         "Ctrl-C stops it."
+    )
+    console.line(
+        {
+            "url": address,
+            "database": settings.place,
+            "version": __version__,
+            "workers": settings.workers,
+            "pid": os.getpid(),
+        }
     )
 
 

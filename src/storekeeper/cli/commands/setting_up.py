@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from storekeeper.cli.console import Console, run
+from storekeeper.cli.console import Console, counted, run
 from storekeeper.cli.options import Config, Database, Json, StoreKind, settings_of
 from storekeeper.cli.progress import Bars
 
@@ -51,7 +51,8 @@ def demo(
 ) -> None:
     """Load the demo shop: some 300 products and nine months of real orders.
 
-    Into an empty shop only; a second time changes nothing. `serve --demo` does it as well. The data
+    Into an empty shop only: one with products or orders of its own is refused, and a second time
+    changes nothing. `serve --demo` does it as well. The data
     is a part of the Online Retail dataset (D. Chen, 2015, UCI Machine Learning Repository, CC BY
     4.0).
 
@@ -71,9 +72,10 @@ def demo(
 
     loaded = run(work())
     console.say(
-        f"loaded {loaded.products} products and {loaded.orders} orders into {settings.place}"
+        f"loaded {counted(loaded.products, 'product')} and {counted(loaded.orders, 'order')} "
+        f"into {settings.place}"
         if loaded.is_new
-        else f"the demo is in {settings.place} already; nothing changed"
+        else f"the demo was loaded into {settings.place} before; nothing was loaded or changed now"
     )
     console.result(loaded)
 
@@ -134,15 +136,20 @@ def new_password() -> str:
     return secrets.token_urlsafe(15)
 
 
+def password_from_stdin() -> str:
+    """The first line; raises `typer.BadParameter` where there is none."""
+    password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        raise typer.BadParameter("no password on stdin", param_hint="--password-stdin")
+    return password
+
+
 def _given_password(from_stdin: bool, generate: bool) -> str | None:
     """What somebody chose; None where it is to be made."""
     if from_stdin and generate:
         raise typer.BadParameter("choose one of --password-stdin and --generate")
     if from_stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
-        if not password:
-            raise typer.BadParameter("no password on stdin", param_hint="--password-stdin")
-        return password
+        return password_from_stdin()
     if generate or not sys.stdin.isatty():
         return None
     answer: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
 
 from storekeeper.cli.console import Console
+from storekeeper.cli.files import whole_file
 from storekeeper.cli.options import Config, Database, Json, Output, StoreKind, settings_of
 from storekeeper.config import Settings, shown
 
@@ -39,20 +39,22 @@ def config(
     console.result(found)
 
 
-def openapi(output: Output = None) -> None:
-    """Print the API's OpenAPI 3.1 document.
+def openapi(output: Output = None, as_json: Json = False) -> None:
+    """Print the API's OpenAPI 3.1 document; on stdout it is JSON with and without --json.
 
     \b
     Examples:
       storekeeper openapi > openapi.json
-      storekeeper openapi --output docs/openapi.json
+      storekeeper openapi --output docs/openapi.json --json
     """
     with TemporaryDirectory() as folder:
         text = msgspec.json.format(msgspec.json.encode(_document(folder)), indent=2).decode() + "\n"
-    if output is None:
-        Console().say(text.rstrip("\n"))
-    else:
-        Path(output).write_text(text)
+    with whole_file(output) as write:
+        write(text)
+    if output is not None:
+        console = Console(as_json)
+        console.say(f"wrote the document to {output}")
+        console.result({"file": str(output), "bytes": len(text.encode())})
 
 
 def _document(folder: str) -> object:

@@ -82,7 +82,6 @@ def restore(
     """
     _require_file(backup, "backup")
     _require_other(backup, database)
-    database.parent.mkdir(parents=True, exist_ok=True)
     in_use = "is in use; stop the server (and whatever else has it open) first"
     with _lock(database, fcntl.LOCK_EX, in_use), _temporary(database) as copy:
         with contextlib.closing(_open_backup(backup)) as source:
@@ -206,9 +205,8 @@ def _free_name(database: Path, now: datetime) -> Path:
 
 @contextlib.contextmanager
 def _lock(database: Path, kind: int, otherwise: str) -> Iterator[None]:
-    """Holds the lock that an open store shares."""
+    """Holds the lock that an open store shares; its file goes again where no database is."""
     path = Path(f"{database}-use")
-    was_there = path.exists()
     with told_clearly(database):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -216,10 +214,13 @@ def _lock(database: Path, kind: int, otherwise: str) -> Iterator[None]:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StoreUnavailable(f"{database} {otherwise}") from None
-        yield
+        try:
+            yield
+        finally:
+            # Only while it is ours: a server that begins at this place would hold another file.
+            if not database.exists():
+                path.unlink(missing_ok=True)
     finally:
-        if not was_there and not database.exists():
-            path.unlink(missing_ok=True)  # nothing came of it, so nothing is left of it
         os.close(descriptor)
 
 
