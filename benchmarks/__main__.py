@@ -17,6 +17,7 @@ from benchmarks.run import Run
 
 NAMES = (
     "http_orders",
+    "order_path",
     "flush",
     "flash",
     "scale_products",
