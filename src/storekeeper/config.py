@@ -19,6 +19,8 @@ from storekeeper.domain.money import MINOR_DIGITS
 PREFIX = "STOREKEEPER_"
 # Region and id, as Cognito's own API describes them.
 _POOL_ID = re.compile(r"(?P<region>[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2})_[0-9A-Za-z]{1,45}")
+# AWS keeps the names that begin with its own for itself.
+_NAMESPACE = r"^(?!AWS/)[A-Za-z0-9._/#-]{0,255}$"
 _CLIENT_ID = re.compile(r"[0-9A-Za-z_+]{1,128}")
 SECRET_FIELDS = frozenset({"secret_key", "old_secret_keys", "smtp_password"})
 DEFAULT_ADDRESS = "shop@localhost"
@@ -45,6 +47,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     aws_region: str = ""
     aws_profile: str = ""
     aws_endpoint_url: str = ""
+    # Where the figures of /metrics are sent besides; empty: nowhere.
+    cloudwatch_namespace: Annotated[str, msgspec.Meta(pattern=_NAMESPACE)] = ""
+    cloudwatch_seconds: Annotated[int, msgspec.Meta(ge=1, le=3_600)] = 60
+    # Sends each figure under this node's name too, which CloudWatch bills as metrics of its own.
+    cloudwatch_node: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_.-]{0,64}$")] = ""
+    # Empty: the one for all of AWS above.
+    cloudwatch_endpoint_url: str = ""
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8_000
     workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
