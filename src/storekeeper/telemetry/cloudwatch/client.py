@@ -112,7 +112,8 @@ class Client:
             if self._client is None:
                 self._client = await self._open()
             await self._client.put_metric_data(Namespace=self._namespace, MetricData=data)
-        except (failures.ClientError, failures.BotoCoreError, OSError) as error:
+        except (failures.ClientError, failures.BotoCoreError, OSError, ValueError) as error:
+            # A ValueError is an answer that can't be read, of a proxy in between.
             # The next one reads credentials and settings anew, which may be mended by then.
             self._client = None
             await self._stack.aclose()
@@ -185,7 +186,7 @@ def told(error: Exception) -> NotTaken:
             return NotTaken(f"CloudWatch {_REMEDIES[code]} ({message or code})")
         return NotTaken(f"CloudWatch failed: {code}: {message}", is_final=code in _FINAL)
     if isinstance(error, failures.NoRegionError):
-        return NotTaken("no AWS region is set; set STOREKEEPER_AWS_REGION or AWS_REGION")
+        return NotTaken("no AWS region is set; set STOREKEEPER_AWS_REGION or AWS_DEFAULT_REGION")
     if isinstance(error, failures.ProfileNotFound | failures.NoCredentialsError):
         return NotTaken(
             f"no AWS credentials are found ({error}); give the machine a role, or set AWS_PROFILE"
