@@ -338,6 +338,7 @@ def watch_of(shop: Shop) -> Any:
         clock=shop.tools.clock,
         seconds=settings.cloudwatch_seconds,
         node=settings.cloudwatch_node,
+        flush_seconds=min(watch.FLUSH_S, settings.shutdown_seconds),
     )
 
 

@@ -13,7 +13,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from storekeeper.domain.errors import StoreUnavailable
-from storekeeper.telemetry.cloudwatch import watch as watching
 from storekeeper.telemetry.cloudwatch.client import Client, NotTaken
 from storekeeper.telemetry.cloudwatch.figures import Figures, Key, Totals
 from storekeeper.telemetry.cloudwatch.watch import Watch
@@ -261,13 +260,11 @@ async def test_the_end_sends_what_came_since_the_last_look(made: Made) -> None:
     assert await asyncio.to_thread(arrived.statistic, ORDERS, "Sum", outcome="confirmed") == 1
 
 
-async def test_an_end_does_not_wait_for_a_cloudwatch_that_is_silent(
-    made: Made, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watching, "FLUSH_S", 0.2)
+async def test_an_end_does_not_wait_for_a_cloudwatch_that_is_silent(made: Made) -> None:
     async with a_receiver() as receiver:
         receiver.silence = asyncio.Event()
-        watch = made(Metrics(), Client("Shop", endpoint=receiver.url("")))
+        client = Client("Shop", endpoint=receiver.url(""))
+        watch = made(Metrics(), client, flush_seconds=0.2)
         watch.start()
         with capture_logs() as logs:
             await watch.stop()

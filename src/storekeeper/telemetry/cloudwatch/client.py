@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import wait
 from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -100,7 +101,7 @@ class Client:
         """Ends the client and its thread; blocks."""
         if self._loop is None or self._thread is None:
             return
-        asyncio.run_coroutine_threadsafe(self._stack.aclose(), self._loop).result(STOP_S)
+        wait([asyncio.run_coroutine_threadsafe(self._stack.aclose(), self._loop)], STOP_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(STOP_S)
         self._loop.close()

@@ -24,7 +24,6 @@ from storekeeper.telemetry.metrics import Metrics
 log = structlog.get_logger(__name__)
 # A store that doesn't answer takes no longer than this from the others' figures.
 GAUGES_S = 5.0
-# How long the last figures may take when the shop stops.
 FLUSH_S = 5.0
 
 
@@ -49,7 +48,7 @@ class Watch:
     """One process's. `leads()`: whether it is the one that speaks for the whole shop.
 
     `seconds`: from one look to the next; the first is taken at the start, so that wrong settings
-    are told at once.
+    are told at once. `flush_seconds`: how long the last figures may take when the shop stops.
     """
 
     def __init__(
@@ -62,7 +61,7 @@ class Watch:
         clock: Callable[[], datetime],
         seconds: float,
         node: str = "",
-        waiting: Waiting | None = None,
+        flush_seconds: float = FLUSH_S,
     ) -> None:
         self._metrics = metrics
         self._gauges = gauges
@@ -71,7 +70,8 @@ class Watch:
         self._clock = clock
         self._seconds = seconds
         self._reader = Reader(metrics.registry, node)
-        self._waiting = waiting or Waiting()
+        self._flush_seconds = flush_seconds
+        self._waiting = Waiting()
         self._looked_at = clock()
         self._trouble = ""
         self._stopping = asyncio.Event()
@@ -87,11 +87,11 @@ class Watch:
             return
         self._stopping.set()
         try:
-            async with asyncio.timeout(FLUSH_S):
+            async with asyncio.timeout(self._flush_seconds):
                 await self._running
-                await self.turn()
+                await self._look()
         except TimeoutError:
-            self._tell(f"CloudWatch didn't answer within {FLUSH_S:g} s")
+            self._tell(f"CloudWatch didn't answer within {self._flush_seconds:g} s")
         if len(self._waiting):
             log.warning("figures are lost with the process's end", intervals=len(self._waiting))
         self._running = None
@@ -99,7 +99,9 @@ class Watch:
 
     async def turn(self) -> None:
         """Looks once, and sends that and whatever waits still."""
-        figures = self._reader.read(await self._read_gauges())
+        gauges = await self._read_gauges()
+        # Every route has a histogram, so that reading them all would hold up requests for a while.
+        figures = await asyncio.to_thread(self._reader.read, gauges)
         since, self._looked_at = self._looked_at, self._clock()
         self._give_up(self._waiting.add(since, self._looked_at, figures))
         try:
@@ -113,12 +115,16 @@ class Watch:
 
     async def _run(self) -> None:
         while not self._stopping.is_set():
-            try:
-                await self.turn()
-            except Exception as error:
-                log.error("the figures can't be read", exc_info=error)
+            await self._look()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._seconds)
+
+    async def _look(self) -> None:
+        """A turn; a fault in it ends neither the watch nor the shop."""
+        try:
+            await self.turn()
+        except Exception as error:
+            log.error("the figures can't be read", exc_info=error)
 
     async def _send(self, interval: Interval) -> None:
         """What is sent leaves the interval, so that it isn't sent again after a failure."""
