@@ -53,6 +53,7 @@ from storekeeper.services.credentials import Credentials
 from storekeeper.services.csv_export import Exporter
 from storekeeper.services.csv_import import Importer
 from storekeeper.services.deliveries import Deliveries
+from storekeeper.services.gauges import Gauges
 from storekeeper.services.inventory import Inventory
 from storekeeper.services.jobs import Jobs
 from storekeeper.services.locations import Locations
@@ -106,6 +107,7 @@ class Shop:
         self.checkout.count = self.order_changes.count = self.metrics.order
         self._wire_accounts()
         self._wire_notifications()
+        self.watch = watch_of(self)
         self.catalog = Catalog(self.tools)
         self.inventory = Inventory(self.tools)
         self.locations = Locations(self.tools)
@@ -186,6 +188,7 @@ class Shop:
             sweep_seconds=settings.sweep_seconds,
             finish_removals=self.account_removal.finish,
         )
+        self.gauges = Gauges(self.store, self.relay)
 
     async def prepare(self) -> bool:
         """Makes what every shop has, its first location, and answers whether it was missing."""
@@ -196,10 +199,14 @@ class Shop:
         await self.prepare()
         await self.background.start()
         await self.jobs.start()
+        if self.watch is not None:
+            self.watch.start()
 
     async def stop(self) -> None:
         await self.jobs.stop()
         await self.background.stop()
+        if self.watch is not None:
+            await self.watch.stop()
 
     async def close(self) -> None:
         """Finishes what waits to be written, then lets go of everything."""
@@ -304,6 +311,35 @@ def _cognito() -> Any:
             "pip install 'storekeeper[aws]'"
         ) from error
     return cognito
+
+
+def watch_of(shop: Shop) -> Any:
+    """Who sends the shop's figures to CloudWatch, where the settings name a namespace."""
+    settings = shop.settings
+    if not settings.cloudwatch_namespace:
+        return None
+    try:
+        from storekeeper.telemetry.cloudwatch import client, watch
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"cloudwatch_namespace needs more packages ({error.name} is missing); "
+            "pip install 'storekeeper[aws]'"
+        ) from error
+    return watch.Watch(
+        metrics=shop.metrics,
+        gauges=shop.gauges,
+        leads=lambda: shop.background.leads,
+        client=client.Client(
+            settings.cloudwatch_namespace,
+            region=settings.aws_region,
+            endpoint=settings.cloudwatch_endpoint_url or settings.aws_endpoint_url,
+            profile=settings.aws_profile,
+        ),
+        clock=shop.tools.clock,
+        seconds=settings.cloudwatch_seconds,
+        node=settings.cloudwatch_node,
+        flush_seconds=min(watch.FLUSH_S, settings.shutdown_seconds),
+    )
 
 
 def build_shop(

@@ -19,6 +19,9 @@ from storekeeper.domain.money import MINOR_DIGITS
 PREFIX = "STOREKEEPER_"
 # Region and id, as Cognito's own API describes them.
 _POOL_ID = re.compile(r"(?P<region>[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2})_[0-9A-Za-z]{1,45}")
+# AWS keeps the names that begin with its own for itself.
+_NAMESPACE = re.compile(r"(?!AWS/)[A-Za-z0-9._/#-]{0,255}")
+_NODE = re.compile(r"[A-Za-z0-9._-]{0,64}")
 _CLIENT_ID = re.compile(r"[0-9A-Za-z_+]{1,128}")
 SECRET_FIELDS = frozenset({"secret_key", "old_secret_keys", "smtp_password"})
 DEFAULT_ADDRESS = "shop@localhost"
@@ -45,6 +48,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     aws_region: str = ""
     aws_profile: str = ""
     aws_endpoint_url: str = ""
+    # Where the figures of /metrics are sent besides; empty: nowhere.
+    cloudwatch_namespace: str = ""
+    cloudwatch_seconds: Annotated[int, msgspec.Meta(ge=1, le=3_600)] = 60
+    # Sends each figure under this node's name too, which CloudWatch bills as metrics of its own.
+    cloudwatch_node: str = ""
+    # Empty: the one for all of AWS above.
+    cloudwatch_endpoint_url: str = ""
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8_000
     workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
@@ -96,6 +106,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         _check_public_url(self.public_url)
         _check_address(self.mail_from)
         _check_cognito(self)
+        _check_cloudwatch(self)
 
     def _check_secrets(self) -> None:
         if 0 < len(self.secret_key) < SHORTEST_SECRET:
@@ -191,6 +202,24 @@ def _is_address(text: str) -> bool:
     except (MessageError, ValueError, IndexError):
         return False
     return bool(address.username and address.domain) and address.addr_spec == text
+
+
+def _check_cloudwatch(settings: Settings) -> None:
+    if not _NAMESPACE.fullmatch(settings.cloudwatch_namespace):
+        raise SettingsError(
+            f"cloudwatch_namespace = {settings.cloudwatch_namespace!r} can't be used: give up to "
+            "255 letters, digits and . _ / # -, such as Storekeeper, not beginning with AWS/"
+        )
+    if not _NODE.fullmatch(settings.cloudwatch_node):
+        raise SettingsError(
+            f"cloudwatch_node = {settings.cloudwatch_node!r} can't be used: give up to 64 letters, "
+            "digits and . _ -, a name that this node keeps"
+        )
+    if settings.cloudwatch_node and not settings.cloudwatch_namespace:
+        raise SettingsError(
+            "cloudwatch_node is set, but cloudwatch_namespace isn't, so nothing would be sent; set "
+            "both or neither"
+        )
 
 
 def _check_cognito(settings: Settings) -> None:

@@ -80,13 +80,5 @@ class Operation(Controller):
         """Requests, latency, orders, commit batches, queue depth, outbox lag, failing and dead
         deliveries, low stock."""
         shop = request.app.state.shop
-        lag = await shop.relay.lag()
-        gauges = {
-            "storekeeper_write_queue_depth": float(shop.store.queue_depth()),
-            "storekeeper_outbox_lag_events": float(lag.events),
-            "storekeeper_outbox_lag_seconds": float(lag.seconds),
-            "storekeeper_deliveries_failing": float(lag.failing),
-            "storekeeper_dead_letters": float(lag.dead),
-            "storekeeper_low_stock_products": float(await shop.store.low_count()),
-        }
+        gauges = {**shop.gauges.of_process(), **await shop.gauges.of_shop()}
         return Answer(shop.metrics.text(gauges), media_type=CONTENT_TYPE)

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_FAULT = 500
 _BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 OUTCOMES = ("placed", "confirmed", "refused", "expired", "cancelled")
 
@@ -21,6 +22,16 @@ GAUGES = {
     "storekeeper_dead_letters": "Deliveries given up, at most 100,000 counted.",
     "storekeeper_low_stock_products": "Active products at or below their reorder point.",
 }
+# Those that are the same wherever they are read; the others tell of one process.
+SHOP_WIDE = frozenset(
+    {
+        "storekeeper_outbox_lag_events",
+        "storekeeper_outbox_lag_seconds",
+        "storekeeper_deliveries_failing",
+        "storekeeper_dead_letters",
+        "storekeeper_low_stock_products",
+    }
+)
 
 
 class Metrics:
@@ -32,6 +43,11 @@ class Metrics:
             "storekeeper_http_requests",
             "Requests answered.",
             ["method", "route", "status"],
+            registry=self.registry,
+        )
+        self._faults = Counter(
+            "storekeeper_http_faults",
+            "Requests answered with a status of 500 or more.",
             registry=self.registry,
         )
         self._seconds = Histogram(
@@ -54,6 +70,11 @@ class Metrics:
             buckets=_BATCH,
             registry=self.registry,
         )
+        self._dropped = Counter(
+            "storekeeper_cloudwatch_dropped",
+            "Figures given up because CloudWatch didn't take them.",
+            registry=self.registry,
+        )
         self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -68,12 +89,18 @@ class Metrics:
             )
         children[0].inc()
         children[1].observe(seconds)
+        if status >= _FAULT:
+            self._faults.inc()
 
     def order(self, outcome: str) -> None:
         self._orders[outcome].inc()
 
     def batch(self, size: int) -> None:
         self._batches.observe(size)
+
+    def dropped(self, figures: int) -> None:
+        """Counts figures that CloudWatch will never see."""
+        self._dropped.inc(figures)
 
     def text(self, gauges: Mapping[str, float]) -> bytes:
         """The exposition format over all worker processes, with `gauges` as they are now."""
