@@ -35,7 +35,7 @@ from tools.engines.launch import (
 
 RUNS = ROOT / "build" / "aws-local"
 POLL_SECONDS = 0.1
-STOP_SECONDS = 30
+STOP_SECONDS = 15
 FAILED = 1
 UNAVAILABLE = 3
 _COMMAND = (sys.executable, "-m", "storekeeper")
