@@ -17,6 +17,7 @@ Known = Mapping[str, str]
 FILE = "env"
 NEWEST = 3
 MOST_MESSAGES = 200
+LOOK_SECONDS = 60
 
 
 def read(run: Path) -> dict[str, str]:
@@ -57,27 +58,26 @@ def tables(known: Known) -> None:
 
 def messages(known: Known) -> None:
     """What the topics published, as the queue that is subscribed to them got it. It stays there."""
-    sqs = client("sqs", known)
-    seen: dict[str, dict[str, Any]] = {}
+    sqs, queue = client("sqs", known), known["LOCAL_QUEUE_URL"]
+    seen: list[dict[str, Any]] = []
     while len(seen) < MOST_MESSAGES:
         answer = sqs.receive_message(
-            QueueUrl=known["LOCAL_QUEUE_URL"],
+            QueueUrl=queue,
             MaxNumberOfMessages=10,
-            # Long enough that the next question gets others, short enough for the next look.
-            VisibilityTimeout=2,
+            VisibilityTimeout=LOOK_SECONDS,
             MessageAttributeNames=["All"],
         )
-        new = {one["MessageId"]: one for one in answer.get("Messages", ())}
-        if not new.keys() - seen.keys():
+        if not answer.get("Messages"):
             break
-        seen |= new
-    for one in seen.values():
-        attributes = {
-            name: value.get("StringValue")
-            for name, value in one.get("MessageAttributes", {}).items()
-        }
-        print(json.dumps(attributes))
+        seen += answer["Messages"]
+    for one in seen:
+        attributes = one.get("MessageAttributes", {})
+        print(json.dumps({name: value.get("StringValue") for name, value in attributes.items()}))
         print(f"  {one['Body']}")
+        # The next look sees it again, at once.
+        sqs.change_message_visibility(
+            QueueUrl=queue, ReceiptHandle=one["ReceiptHandle"], VisibilityTimeout=0
+        )
     print(f"{len(seen)} messages")
 
 

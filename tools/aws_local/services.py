@@ -1,7 +1,8 @@
-"""What a shop on AWS finds there, made on the local engines: topics, a queue, an alarm, a pool."""
+"""What a shop on AWS finds there, made on the local engines: topics, a queue, alarms, a pool."""
 
 from __future__ import annotations
 
+import importlib.util
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from typing import Any
 import botocore.session
 
 NAMESPACE = "Storekeeper"
+ALARMS = "storekeeper.telemetry.alarms"
+# Between two sendings of figures: somebody waits to see them.
+FIGURES_SECONDS = 5
 GROUPS = {"admins": "admin", "clerks": "staff"}
 # Who is in the pool, and in which of its groups.
 PEOPLE = {"grace": "admins", "sam": "clerks", "ada": ""}
@@ -40,13 +44,14 @@ def client(service: str, environment: Mapping[str, str]) -> Any:
 def make(environment: Mapping[str, str]) -> Made:
     """Everything beside the tables, which the shop makes itself."""
     topics, queue = _make_topics(environment)
-    _make_alarm(environment, topics["alarms"])
+    _make_alarms(environment, topics["alarms"])
     pool, client_id, password = _make_pool(environment)
     return Made(
         settings={
             "sns_orders_topic": topics["orders"],
             "sns_stock_topic": topics["stock"],
             "cloudwatch_namespace": NAMESPACE,
+            "cloudwatch_seconds": str(FIGURES_SECONDS),
             "cognito_user_pool_id": pool,
             "cognito_client_ids": client_id,
             "cognito_groups": ",".join(f"{group}={role}" for group, role in GROUPS.items()),
@@ -73,22 +78,13 @@ def _make_topics(environment: Mapping[str, str]) -> tuple[dict[str, str], str]:
     return topics, queue
 
 
-def _make_alarm(environment: Mapping[str, str], topic: str) -> None:
-    """Rings when the shop answers more than four requests of a minute with a fault of its own."""
-    client("cloudwatch", environment).put_metric_alarm(
-        AlarmName="storekeeper-faults",
-        AlarmDescription="The shop answers with faults of its own",
-        Namespace=NAMESPACE,
-        MetricName="storekeeper_http_requests_total",
-        Dimensions=[{"Name": "status", "Value": "5xx"}],
-        Statistic="Sum",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=4,
-        ComparisonOperator="GreaterThanThreshold",
-        TreatMissingData="notBreaching",
-        AlarmActions=[topic],
-    )
+def _make_alarms(environment: Mapping[str, str], topic: str) -> None:
+    """Those that the shop's deployment makes, for a shop that has figures for them."""
+    if importlib.util.find_spec(ALARMS) is None:
+        return
+    cloudwatch = client("cloudwatch", environment)
+    for alarm in importlib.import_module(ALARMS).alarms(NAMESPACE, topics=[topic]):
+        cloudwatch.put_metric_alarm(**alarm)
 
 
 def _make_pool(environment: Mapping[str, str]) -> tuple[str, str, str]:
