@@ -139,7 +139,7 @@ def test_an_order_is_seen_in_all_that_it_reaches_and_ctrl_c_ends_it_all(engines,
             eventually(lambda: placed.json()["id"] in looked(folder, "messages"), PATIENCE_S)
         if "cloudwatch_namespace" in Settings.__struct_fields__:
             eventually(lambda: "storekeeper_orders" in looked(folder, "metrics"), PATIENCE_S)
-        assert "storekeeper-faults" in looked(folder, "alarms")
+            assert "storekeeper-fault-burst: " in looked(folder, "alarms")
         token = looked(folder, "tokens").splitlines()[1]
         grace = httpx.get(f"{url}/users/me", headers={"Authorization": f"Bearer {token}"})
         assert (grace.json()["name"], grace.json()["role"]) == ("grace", "admin")
