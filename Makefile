@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench soak lock format clean
+.PHONY: help run run-aws-local test check bench soak lock format clean
 
 PYTHON ?=
 ARGS ?=
@@ -20,11 +20,15 @@ help: ## Show this help
 	@echo "usage: make TARGET [PYTHON=python3.12] [ARGS=\"...\"] [JOBS=2]"
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1|\2/p' Makefile | \
-		while IFS='|' read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
+		while IFS='|' read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
 
 run: ## Serve the demo shop on 127.0.0.1:8000 (installs into .venv the first time)
 	@tools/venv.sh run
 	@exec $(bin)/storekeeper serve --demo $(ARGS)
+
+run-aws-local: ## Serve the demo shop on local engines that stand in for AWS (needs Java 17 and Node)
+	@tools/venv.sh dev
+	@exec $(bin)/python -m tools.aws_local run $(ARGS)
 
 test: ## Run the tests (ARGS: pytest options)
 	@tools/venv.sh dev

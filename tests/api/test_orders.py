@@ -277,59 +277,6 @@ class TestGuests:
         assert again["token"] == first["token"]
 
 
-class TestOwnership:
-    async def test_another_customers_order_does_not_exist(self, front: Front):
-        order = await front.placed("ada")
-        bob = front.who("bob")
-        at = f"/orders/{order['id']}"
-        answers = [
-            await front.http.get(at, headers=bob),
-            await front.http.post(f"{at}/confirm", headers=bob),
-            await front.http.post(f"{at}/cancel", headers=bob),
-        ]
-        missing = await front.http.get("/orders/none", headers=bob)
-        for answer in answers:
-            assert answer.status_code == 404
-            assert answer.json()["title"] == missing.json()["title"]
-
-    async def test_a_customer_lists_only_their_own(self, front: Front):
-        await front.placed("ada")
-        await front.placed("bob")
-        for params in ({}, {"customer_id": front.seed.people["ada"].id}):
-            page = await front.http.get("/orders", params=params, headers=front.who("ada"))
-            owners = {order["customer_id"] for order in page.json()["items"]}
-            assert owners == {front.seed.people["ada"].id}
-
-    async def test_asking_for_another_customers_orders_is_refused_and_not_passed_over(
-        self, front: Front
-    ):
-        """An empty or unfiltered list would look like an answer."""
-        for customer_id in (front.seed.people["bob"].id, "nobody", ""):
-            answer = await front.http.get(
-                "/orders", params={"customer_id": customer_id}, headers=front.who("ada")
-            )
-            assert (answer.status_code, answer.json()["field"]) == (403, "customer_id")
-
-    async def test_customers_neither_order_for_others_nor_set_prices(self, front: Front):
-        for_bob = await front.place("ada", customer_id=front.seed.people["bob"].id)
-        assert (for_bob.status_code, for_bob.json()["field"]) == (403, "customer_id")
-        cheap = await front.http.post(
-            "/orders",
-            json={
-                "lines": [
-                    {"sku": "MUG", "quantity": 1, "unit_price": {"amount": 1, "currency": "GBP"}}
-                ]
-            },
-            headers=front.who("ada"),
-        )
-        assert (cheap.status_code, cheap.json()["field"]) == (403, "lines[0].unit_price")
-
-    async def test_nobody_lists_orders_without_logging_in(self, front: Front):
-        answer = await front.http.get("/orders")
-        assert answer.status_code == 401
-        assert answer.headers["www-authenticate"] == "Bearer"
-
-
 class TestLists:
     async def test_staff_filter_by_state_customer_sku_number_and_time(self, front: Front):
         mine = await front.placed("ada", ("MUG", 1), confirm=True)

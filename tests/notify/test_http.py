@@ -217,29 +217,3 @@ async def test_dead_deliveries_are_found_filtered_paged_and_replayed(
         assert {item["state"] for item in done.json()["items"]} == {"delivered"}
         assert (await client.post("/deliveries/replay-dead")).json() == {"replayed": 0}
         assert (await client.post("/deliveries/nothing/replay")).status_code == 404
-
-
-@pytest.mark.parametrize(("token", "status"), [("customer", 403), (None, 401)])
-async def test_without_the_scope_there_is_nothing_to_see(
-    shop: Shop, token: str | None, status: int
-) -> None:
-    async with a_client(shop) as (client, _):
-        client.headers.pop("Authorization")
-        if token:
-            client.headers["Authorization"] = f"Bearer {token}"
-        for method, path in [
-            ("GET", "/webhooks"),
-            ("POST", "/webhooks"),
-            ("GET", "/webhooks/x"),
-            ("PATCH", "/webhooks/x"),
-            ("DELETE", "/webhooks/x"),
-            ("POST", "/webhooks/x/rotate-secret"),
-            ("POST", "/webhooks/x/drop-old-secrets"),
-            ("POST", "/webhooks/x/test"),
-            ("GET", "/webhooks/x/deliveries"),
-            ("GET", "/deliveries"),
-            ("POST", "/deliveries/x/replay"),
-            ("POST", "/deliveries/replay-dead"),
-        ]:
-            answer = await client.request(method, path, json={} if method == "PATCH" else None)
-            assert answer.status_code == status, (method, path, answer.text)

@@ -50,24 +50,6 @@ async def test_stock_s_life(desk: Desk) -> None:
         assert everything["next"] is not None
 
 
-@pytest.mark.parametrize("who", ["", "customer"])
-async def test_customers_neither_see_nor_change_stock(desk: Desk, who: str) -> None:
-    mug = await desk.create("MUG")
-    async with desk.client(who) as client:
-        answers = [
-            await client.get(f"/stock/{mug.id}"),
-            await client.get("/stock/low"),
-            await client.get("/stock/movements"),
-            await client.get("/stock/movements/export"),
-            await client.get("/locations"),
-            await client.get("/products/export"),
-            await client.get("/jobs"),
-            await client.post("/stock/receive", json={"sku": "MUG", "quantity": 1}),
-            await client.post("/stock/import", content=b"sku,on_hand\n"),
-        ]
-    assert {answer.status_code for answer in answers} == {403 if who else 401}
-
-
 async def test_a_shortage_says_what_there_is(desk: Desk, admin: httpx.AsyncClient) -> None:
     mug = await desk.create("MUG", stock=2)
     answer = await admin.post(

@@ -9,10 +9,11 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+from typing import NoReturn
 
 import pytest
 
-from tools.engines.launch import CREDENTIALS, Missing, Name, Running, running
+from tools.engines.launch import CREDENTIALS, Missing, Name, Running, install, running
 
 _started: dict[Name, Running] = {}
 _reasons: dict[Name, str] = {}
@@ -26,13 +27,30 @@ def engine(name: Name) -> Running:
         try:
             _started[name] = _open.enter_context(running(name))
         except Missing as missing:
-            _reasons[name] = str(missing)
+            _reasons[name] = _in_one_line(str(missing))
     if name in _reasons:
-        message = f"NOT TESTED on {name}: {_reasons[name]}"
-        if os.environ.get("STOREKEEPER_ENGINES") == "required":
-            pytest.fail(message)
-        pytest.skip(message)
+        _not_tested(f"on {name}", _reasons[name])
     return _started[name]
+
+
+def require(what: str) -> None:
+    """For tests that start engines themselves: goes on only where they can be had."""
+    try:
+        install()
+    except Missing as missing:
+        _not_tested(what, _in_one_line(str(missing)))
+
+
+def _not_tested(what: str, reason: str) -> NoReturn:
+    message = f"NOT TESTED {what}: {reason}"
+    if os.environ.get("STOREKEEPER_ENGINES") == "required":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def _in_one_line(text: str) -> str:
+    """Without the remedies, which are set in."""
+    return " ".join(line for line in text.splitlines() if not line.startswith(" "))
 
 
 def url(name: Name) -> str:
