@@ -163,6 +163,8 @@ class Shop:
                     reset_secret=self.reset_secrets.secret,
                 )
             )
+        self.sns = sns_of(settings, self.store)
+        channels.extend(self.sns.sinks if self.sns is not None else ())
         self.relay = Relay(
             store=self.store,
             clock=self.tools.clock,
@@ -204,6 +206,8 @@ class Shop:
     async def close(self) -> None:
         """Finishes what waits to be written, then lets go of everything."""
         await self.sender.close()
+        if self.sns is not None:
+            await self.sns.close()
         if self.outside is not None:
             await self.outside.tokens.close()
         await asyncio.to_thread(self.passwords.close)
@@ -304,6 +308,43 @@ def _cognito() -> Any:
             "pip install 'storekeeper[aws]'"
         ) from error
     return cognito
+
+
+def sns_of(settings: Settings, store: SqliteStore) -> Any:
+    """The channels of the topics that the settings name, with `sinks` and `close`; None for none."""
+    if not _has_topics(settings):
+        return None
+    return _sns().SnsChannels(settings, store)
+
+
+def create_topics(settings: Settings) -> list[str]:
+    """Makes the topics that the settings name; a sentence for each thing that was done. Not to be
+    called in an event loop."""
+    made: list[str] = _sns().make_topics(settings) if _has_topics(settings) else []
+    return made
+
+
+def check_topics(settings: Settings) -> None:
+    """Looks for the topics once, before anything is served; raises `SettingsError` where they
+    can't be used. Not to be called in an event loop."""
+    if _has_topics(settings):
+        _sns().check_topics(settings)
+
+
+def _has_topics(settings: Settings) -> bool:
+    return bool(settings.sns_orders_topic or settings.sns_stock_topic)
+
+
+def _sns() -> Any:
+    """The adapter, which needs packages that an embedded shop doesn't have."""
+    try:
+        from storekeeper.notify.sns import opening
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"sns_orders_topic and sns_stock_topic need more packages ({error.name} is missing); "
+            "pip install 'storekeeper[aws]'"
+        ) from error
+    return opening
 
 
 def build_shop(
