@@ -104,6 +104,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         _check_public_url(self.public_url)
         _check_address(self.mail_from)
         _check_cognito(self)
+        _check_endpoint(self.aws_endpoint_url)
         region_of_topics(self)
 
     def _check_secrets(self) -> None:
@@ -176,6 +177,19 @@ def _check_public_url(text: str) -> None:
         raise SettingsError(
             f"public_url = {text!r} can't be used: give the address under which customers reach "
             "the shop, such as https://shop.example.com"
+        )
+
+
+def _check_endpoint(text: str) -> None:
+    try:
+        parts = urllib.parse.urlsplit(text)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = None
+    if text and not usable:
+        raise SettingsError(
+            f"aws_endpoint_url = {text!r} can't be used: give an address such as "
+            "http://127.0.0.1:4566, or leave it out to take AWS's own"
         )
 
 

@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 CONNECT_S = 2.0
 READ_S = 5.0
 TIMEOUT_S = 15.0
-# The second takes care of a connection that the other side closed while it was idle; further ones
-# are the relay's.
-ATTEMPTS = 2
 CONNECTIONS = 8
 MOST_ENTRIES = 10
 MOST_BYTES = 262_144
@@ -102,7 +99,7 @@ class SnsClient:
             if code_of(error) in TOO_LONG and len(messages) > 1:
                 # The topic takes less than SNS does by default.
                 return [(await self.publish(topic, [one]))[0] for one in messages]
-            return [self._told(error, topic).outcome] * len(messages)
+            return [(await self._told(error, topic)).outcome] * len(messages)
         return self._read(answer, topic, messages)
 
     async def require(self, topic: str) -> str:
@@ -112,7 +109,7 @@ class SnsClient:
                 arn = await self._arn(opened, topic)
                 found = await opened.client.get_topic_attributes(TopicArn=arn)
         except FAILURES as error:
-            raise TopicTrouble(self._told(error, topic)) from error
+            raise TopicTrouble(await self._told(error, topic)) from error
         return found["Attributes"]["TopicArn"]
 
     async def make(self, name: str) -> str:
@@ -124,7 +121,7 @@ class SnsClient:
             async with asyncio.timeout(self._timeout), self._used() as opened:
                 made = await opened.client.create_topic(Name=name, Attributes=attributes)
         except FAILURES as error:
-            raise TopicTrouble(self._told(error, name)) from error
+            raise TopicTrouble(await self._told(error, name)) from error
         return made["TopicArn"]
 
     async def close(self) -> None:
@@ -163,12 +160,15 @@ class SnsClient:
         self._is_stale, self._opened, self._account = False, None, ""
         await self._stack.aclose()
 
-    def _told(self, error: Exception, topic: str) -> Trouble:
+    async def _told(self, error: Exception, topic: str) -> Trouble:
         trouble = told(error, self._placed(topic))
-        if trouble.kind == "passing" and self._opened is not None and self._endpoint is None:
+        if trouble.kind == "passing" and self._opened is not None:
             session, client = self._opened
             region = client.meta.region_name
-            if region not in session.get_available_regions("sns"):
+            # Another endpoint than AWS's own may use any name for its region.
+            if f".{region}.amazonaws." in client.meta.endpoint_url and (
+                region not in await session.get_available_regions("sns", client.meta.partition)
+            ):
                 return Trouble(
                     kind="settings",
                     text=f"SNS can't be reached in {region}, and AWS has no such region as far as "
@@ -197,8 +197,7 @@ class SnsClient:
                 "sts", region_name=region, endpoint_url=self._endpoint, config=_config()
             ) as sts:
                 self._account = (await sts.get_caller_identity())["Account"]
-        partition = opened.session.get_partition_for_region(region)
-        return f"arn:{partition}:sns:{region}:{self._account}:{topic}"
+        return f"arn:{opened.client.meta.partition}:sns:{region}:{self._account}:{topic}"
 
     def _read(
         self, answer: PublishBatchResponseTypeDef, topic: str, messages: Sequence[Message]
@@ -239,7 +238,8 @@ def _config() -> AioConfig:
         connect_timeout=CONNECT_S,
         read_timeout=READ_S,
         max_pool_connections=CONNECTIONS,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        # Trying again is the relay's: it knows what else waits, and every try is seen.
+        retries={"mode": "standard", "total_max_attempts": 1},
         tcp_keepalive=True,
     )
 

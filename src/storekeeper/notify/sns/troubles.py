@@ -48,6 +48,7 @@ TOO_LONG = frozenset({"BatchRequestTooLong", "BatchRequestTooLongException"})
 _MISSING = frozenset({"NotFound", "NotFoundException"})
 # A call's failures in general; `told` knows those of SNS's way and of settings.
 FAILURES = (failures.ClientError, failures.BotoCoreError, OSError, TimeoutError)
+_NETWORK = (failures.ConnectionError, failures.HTTPClientError)
 
 
 class Trouble(Struct, frozen=True, kw_only=True):
@@ -99,6 +100,12 @@ def told(error: Exception, topic: str) -> Trouble:
         )
     if isinstance(error, TimeoutError):
         return Trouble(kind="passing", text="SNS didn't answer in time")
+    if isinstance(error, failures.BotoCoreError) and not isinstance(error, _NETWORK):
+        return Trouble(
+            kind="settings",
+            text=f"these AWS settings can't be used: {_short(str(error))}; check aws_region, "
+            "aws_profile and aws_endpoint_url, and AWS's own files",
+        )
     return Trouble(
         kind="passing",
         text=f"SNS can't be reached: {_short(str(error)) or type(error).__name__}; check the "
