@@ -48,7 +48,14 @@ _Version = Annotated[Literal["1"], Meta(description="of this schema")]
 _EventId = Annotated[
     str, Meta(description="the event's id; the same one again means the same event again")
 ]
-_At = Annotated[datetime, Meta(description="when it was committed")]
+_At = Annotated[datetime, Meta(tz=True, description="when it was committed")]
+
+
+class Total(Struct, frozen=True, kw_only=True):
+    """An amount of money."""
+
+    amount: Annotated[int, Meta(description="minor units (pence, cents)")]
+    currency: Annotated[str, Meta(description="ISO 4217")]
 
 
 class OrderData(Struct, frozen=True, kw_only=True):
@@ -57,7 +64,7 @@ class OrderData(Struct, frozen=True, kw_only=True):
     order_id: Annotated[str, Meta(description="for `GET /orders/{id}`")]
     number: Annotated[str, Meta(description="the number that customers see")]
     state: Annotated[OrderState, Meta(description="of the order after the event")]
-    total: Annotated[Money, Meta(description="`amount` in minor units (pence, cents)")]
+    total: Annotated[Total, Meta(description="of the order")]
     customer_id: Annotated[str | None, Meta(description="null for a guest's order")]
     shipment_id: Annotated[str | UnsetType, Meta(description="of `order.shipped`")] = UNSET
     carrier: Annotated[str | UnsetType, Meta(description="of `order.shipped`; may be empty")] = (
@@ -132,16 +139,17 @@ def order_message(event: Event) -> Message:
         {"schema_version": VERSION, **_head(event), "data": event.data}, OrderEvent
     )
     happened = event.kind.removeprefix("order.")
+    total = Money(amount=told.data.total.amount, currency=told.data.total.currency)
     return Message(
         id=event.id,
         group=event.subject,
         body=msgspec.json.encode(told).decode(),
-        title=_one_line(f"Order {told.data.number} {happened}: {told.data.total}"),
+        title=_one_line(f"Order {told.data.number} {happened}: {total}"),
         attributes={
             "kind": event.kind,
             "schema_version": VERSION,
             "state": told.data.state,
-            "currency": told.data.total.currency,
+            "currency": total.currency,
         },
     )
 
