@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uuid_utils
 from litestar import Litestar
@@ -67,6 +67,9 @@ from storekeeper.store.sqlite.connect import require_folder
 from storekeeper.store.sqlite.store import SqliteStore
 from storekeeper.telemetry.logging import log_line
 from storekeeper.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from storekeeper.notify.sns.opening import SnsChannels
 
 Clock = Callable[[], datetime]
 
@@ -310,11 +313,12 @@ def _cognito() -> Any:
     return cognito
 
 
-def sns_of(settings: Settings, store: SqliteStore) -> Any:
-    """The channels of the topics that the settings name, with `sinks` and `close`; None for none."""
+def sns_of(settings: Settings, store: SqliteStore) -> SnsChannels | None:
+    """The channels of the topics that the settings name, where they name some."""
     if not _has_topics(settings):
         return None
-    return _sns().SnsChannels(settings, store)
+    channels: SnsChannels = _sns().SnsChannels(settings, store)
+    return channels
 
 
 def create_topics(settings: Settings) -> list[str]:

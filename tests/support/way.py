@@ -15,6 +15,8 @@ from urllib.parse import parse_qsl, urlencode
 import httpx
 
 Params = dict[str, str]
+# What the engine needs of a call's headers.
+KEPT = frozenset({"authorization", "content-type", "x-amz-date"})
 ENTRY = "PublishBatchRequestEntries.member."
 
 
@@ -107,11 +109,7 @@ class Way:
             answer = await client.post(
                 self._engine,
                 content=urlencode(kept),
-                headers={
-                    name: headers[name]
-                    for name in ("authorization", "content-type", "x-amz-date")
-                    if name in headers
-                },
+                headers={name: headers[name] for name in headers if name in KEPT},
             )
         text = answer.text
         if failed:

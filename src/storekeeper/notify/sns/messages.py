@@ -101,7 +101,7 @@ class OrderEvent(Struct, frozen=True, kw_only=True):
         str, Meta(description="`order:` and the order's id; its events are published in order")
     ]
     at: _At
-    data: OrderData
+    data: Annotated[OrderData, Meta(description="what the event is about")]
 
 
 class StockEvent(Struct, frozen=True, kw_only=True):
@@ -114,7 +114,7 @@ class StockEvent(Struct, frozen=True, kw_only=True):
         str, Meta(description="`product:` and the product's id; its events are published in order")
     ]
     at: _At
-    data: StockData
+    data: Annotated[StockData, Meta(description="what the event is about")]
 
 
 class Message(Struct, frozen=True, kw_only=True):
