@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
 import pytest
 
@@ -17,7 +16,7 @@ from tests.notify.sinks import a_relay, deliveries, settle
 from tests.support.builders import a_call, a_request, an_event
 from tests.support.local_engines import engine, use_local_credentials
 from tests.support.shop import Shop
-from tests.support.sns import Engine, Got, Queue, engine_at
+from tests.support.sns import Engine, Got, Queue, engine_at, order_event
 from tests.support.way import Way, a_way_to, refusal
 
 
@@ -77,21 +76,6 @@ def channels_of(shop: Shop, way: Way, orders: str, stock: str = "") -> SnsChanne
         sns_stock_topic=stock,
     )
     return SnsChannels(settings, shop.store)
-
-
-def order_event(number: int, kind: str = "order.placed", **data: Any) -> Event:
-    return an_event(
-        f"order:{number}",
-        kind,
-        **{
-            "order_id": str(number),
-            "number": f"N-{number}",
-            "state": "pending",
-            "total": {"amount": 1_999, "currency": "GBP"},
-            "customer_id": None,
-            **data,
-        },
-    )
 
 
 async def happen(shop: Shop, *events: Event) -> Sequence[Event]:

@@ -23,9 +23,8 @@ from cryptography.x509.oid import NameOID
 
 from storekeeper.notify.sns.client import SnsClient
 from storekeeper.notify.sns.messages import order_message
-from tests.notify.test_sns import order_event
 from tests.support.local_engines import engine, use_local_credentials
-from tests.support.sns import engine_at
+from tests.support.sns import engine_at, order_event
 from tests.support.sns_receiver import Forged, Receiver, a_receiver, signed_text, verify
 
 PATIENCE_S = 30

@@ -10,7 +10,26 @@ from uuid import uuid4
 
 from aiobotocore.session import AioSession
 
+from storekeeper.domain.events import Event
+from tests.support.builders import an_event
+
 PATIENCE_S = 30
+
+
+def order_event(number: int, kind: str = "order.placed", **data: Any) -> Event:
+    """What the outside is told of order N-`number`, as the domain tells it."""
+    return an_event(
+        f"order:{number}",
+        kind,
+        **{
+            "order_id": str(number),
+            "number": f"N-{number}",
+            "state": "pending",
+            "total": {"amount": 1_999, "currency": "GBP"},
+            "customer_id": None,
+            **data,
+        },
+    )
 
 
 class Got(NamedTuple):

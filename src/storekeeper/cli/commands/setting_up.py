@@ -43,7 +43,7 @@ def init(
     console.say(
         f"made an empty shop at {settings.place}; next: `storekeeper create-admin EMAIL`"
         if is_new
-        else f"there is a shop at {settings.place} already; nothing changed"
+        else f"there is a shop at {settings.place} already; nothing {'else ' if made else ''}changed"
     )
     console.result({"database": settings.place, "created": is_new, "done": made})
 

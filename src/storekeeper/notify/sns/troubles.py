@@ -131,8 +131,8 @@ def _of_code(code: str, message: str, topic: str) -> Trouble:
     if code in _DENIED:
         return Trouble(
             kind="settings",
-            text=f"SNS doesn't allow it on the topic {topic}{why}; give the role sns:Publish and "
-            "sns:GetTopicAttributes on it",
+            text=f"SNS doesn't allow it on the topic {topic}{why}; give the role the permissions "
+            "that docs/sns.md lists",
         )
     if code in _MISSING:
         return Trouble(
