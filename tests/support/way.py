@@ -32,8 +32,9 @@ def refusal(code: str, message: str = "no") -> bytes:
 class Way:
     """`url` is where clients go. `before(params, headers)` may answer (status, body) itself."""
 
-    def __init__(self, engine: str) -> None:
+    def __init__(self, engine: str, client: httpx.AsyncClient) -> None:
         self._engine = engine
+        self._client = client
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self.port = 0
@@ -105,12 +106,11 @@ class Way:
         kept, failed = self._without_refused(params)
         if failed and not any(name.startswith(ENTRY) for name in kept):
             return 200, _batch_answer(failed)
-        async with httpx.AsyncClient(timeout=30) as client:
-            answer = await client.post(
-                self._engine,
-                content=urlencode(kept),
-                headers={name: headers[name] for name in headers if name in KEPT},
-            )
+        answer = await self._client.post(
+            self._engine,
+            content=urlencode(kept),
+            headers={name: headers[name] for name in headers if name in KEPT},
+        )
         text = answer.text
         if failed:
             text = re.sub(r"<Failed\s*/>|<Failed></Failed>", "", text)
@@ -146,12 +146,13 @@ class Way:
 
 @asynccontextmanager
 async def a_way_to(engine: str) -> AsyncIterator[Way]:
-    way = Way(engine)
-    await way.open()
-    try:
-        yield way
-    finally:
-        await way.close()
+    async with httpx.AsyncClient(timeout=30) as client:
+        way = Way(engine, client)
+        await way.open()
+        try:
+            yield way
+        finally:
+            await way.close()
 
 
 def _is_body(name: str) -> bool:
