@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uuid_utils
 from litestar import Litestar
@@ -68,6 +68,9 @@ from storekeeper.store.sqlite.connect import require_folder
 from storekeeper.store.sqlite.store import SqliteStore
 from storekeeper.telemetry.logging import log_line
 from storekeeper.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from storekeeper.notify.sns.opening import SnsChannels
 
 Clock = Callable[[], datetime]
 
@@ -165,6 +168,8 @@ class Shop:
                     reset_secret=self.reset_secrets.secret,
                 )
             )
+        self.sns = sns_of(settings, self.store)
+        channels.extend(self.sns.sinks if self.sns is not None else ())
         self.relay = Relay(
             store=self.store,
             clock=self.tools.clock,
@@ -211,6 +216,8 @@ class Shop:
     async def close(self) -> None:
         """Finishes what waits to be written, then lets go of everything."""
         await self.sender.close()
+        if self.sns is not None:
+            await self.sns.close()
         if self.outside is not None:
             await self.outside.tokens.close()
         await asyncio.to_thread(self.passwords.close)
@@ -340,6 +347,44 @@ def watch_of(shop: Shop) -> Any:
         node=settings.cloudwatch_node,
         flush_seconds=min(watch.FLUSH_S, settings.shutdown_seconds),
     )
+
+
+def sns_of(settings: Settings, store: SqliteStore) -> SnsChannels | None:
+    """The channels of the topics that the settings name, where they name some."""
+    if not _has_topics(settings):
+        return None
+    channels: SnsChannels = _sns().SnsChannels(settings, store)
+    return channels
+
+
+def create_topics(settings: Settings) -> list[str]:
+    """Makes the topics that the settings name; a sentence for each thing that was done. Not to be
+    called in an event loop."""
+    made: list[str] = _sns().make_topics(settings) if _has_topics(settings) else []
+    return made
+
+
+def check_topics(settings: Settings) -> None:
+    """Looks for the topics once, before anything is served; raises `SettingsError` where they
+    can't be used. Not to be called in an event loop."""
+    if _has_topics(settings):
+        _sns().check_topics(settings)
+
+
+def _has_topics(settings: Settings) -> bool:
+    return bool(settings.sns_orders_topic or settings.sns_stock_topic)
+
+
+def _sns() -> Any:
+    """The adapter, which needs packages that an embedded shop doesn't have."""
+    try:
+        from storekeeper.notify.sns import opening
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"sns_orders_topic and sns_stock_topic need more packages ({error.name} is missing); "
+            "pip install 'storekeeper[aws]'"
+        ) from error
+    return opening
 
 
 def build_shop(

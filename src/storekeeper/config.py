@@ -23,6 +23,11 @@ _POOL_ID = re.compile(r"(?P<region>[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2})_[0-9A-Za-z]{
 _NAMESPACE = re.compile(r"(?!AWS/)[A-Za-z0-9._/#-]{0,255}")
 _NODE = re.compile(r"[A-Za-z0-9._-]{0,64}")
 _CLIENT_ID = re.compile(r"[0-9A-Za-z_+]{1,128}")
+# A topic's name, or its ARN, as SNS's own API describes them.
+_TOPIC = re.compile(
+    r"(?:arn:aws[a-z-]*:sns:(?P<region>[a-z0-9-]+):[0-9]{12}:)?(?P<name>[0-9A-Za-z_-]{1,256}(?:\.fifo)?)"
+)
+LONGEST_TOPIC = 256
 SECRET_FIELDS = frozenset({"secret_key", "old_secret_keys", "smtp_password"})
 DEFAULT_ADDRESS = "shop@localhost"
 SHORTEST_SECRET = 32
@@ -96,6 +101,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     smtp_password: str = ""
     smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
     webhook_private_addresses: bool = False
+    # Amazon SNS topics, by name or ARN; empty: off. A name that ends in .fifo is one that keeps order.
+    sns_orders_topic: str = ""
+    sns_stock_topic: str = ""
     delivery_attempts: Positive = 12
     shutdown_seconds: Positive = 20
 
@@ -107,6 +115,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         _check_address(self.mail_from)
         _check_cognito(self)
         _check_cloudwatch(self)
+        _check_endpoint(self.aws_endpoint_url)
+        region_of_topics(self)
 
     def _check_secrets(self) -> None:
         if 0 < len(self.secret_key) < SHORTEST_SECRET:
@@ -178,6 +188,19 @@ def _check_public_url(text: str) -> None:
         raise SettingsError(
             f"public_url = {text!r} can't be used: give the address under which customers reach "
             "the shop, such as https://shop.example.com"
+        )
+
+
+def _check_endpoint(text: str) -> None:
+    try:
+        parts = urllib.parse.urlsplit(text)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = None
+    if text and not usable:
+        raise SettingsError(
+            f"aws_endpoint_url = {text!r} can't be used: give an address such as "
+            "http://127.0.0.1:4566, or leave it out to take AWS's own"
         )
 
 
@@ -290,6 +313,31 @@ def _check_jwks_url(text: str) -> None:
             f"cognito_jwks_url = {text!r} can't be used: give an https:// address (http:// only on "
             "this machine), or leave it out to take the pool's own"
         )
+
+
+def region_of_topics(settings: Settings) -> str:
+    """The region that settings or ARNs name; empty where AWS's own configuration decides.
+
+    Raises `SettingsError` for what is no topic, and for topics of two regions.
+    """
+    region, named_by = settings.aws_region, "aws_region"
+    for field in ("sns_orders_topic", "sns_stock_topic"):
+        topic = getattr(settings, field)
+        found = _TOPIC.fullmatch(topic)
+        if topic and (found is None or len(found["name"]) > LONGEST_TOPIC):
+            raise SettingsError(
+                f"{field} = {topic!r} can't be used: give a topic's name (letters, digits, - and _, "
+                "with .fifo at the end for one that keeps order), or its ARN"
+            )
+        its_own = found["region"] if found is not None else None
+        if its_own and region and its_own != region:
+            raise SettingsError(
+                f"{field} is in {its_own}, but {named_by} says {region}; topics are used in one "
+                "region"
+            )
+        if its_own:
+            region, named_by = its_own, field
+    return region
 
 
 def _is_loopback(host: str) -> bool:

@@ -36,11 +36,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve_alone(settings: Settings, listening: socket.socket, opened: Callable[[], None]) -> None:
     """Serves in this process until a signal ends it; `opened` is called when requests are taken."""
-    from storekeeper.app import build_shop, check_provider, make_asgi
+    from storekeeper.app import build_shop, check_provider, check_topics, make_asgi
     from storekeeper.telemetry.logging import configure
 
     configure(settings.log_level, settings.log_format)
     check_provider(settings)
+    check_topics(settings)
     run_server(make_asgi(build_shop(settings)), settings, listening, opened)
 
 

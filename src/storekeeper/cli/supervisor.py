@@ -40,11 +40,12 @@ def serve_with_workers(
     `opened` is called when all of them take requests. Raises `StoreUnavailable` when the first
     ones can't.
     """
-    from storekeeper.app import check_provider
+    from storekeeper.app import check_provider, check_topics
     from storekeeper.telemetry.logging import configure
 
     configure(settings.log_level, settings.log_format)
     check_provider(settings)
+    check_topics(settings)
     with tempfile.TemporaryDirectory(prefix="storekeeper-metrics-") as metrics:
         supervisor = Supervisor(settings, listening, metrics)
         try:

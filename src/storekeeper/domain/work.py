@@ -42,7 +42,7 @@ class WebhookEndpoint(Struct, frozen=True, kw_only=True):
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
-    """One event for one sink (`webhook:ID`, `mail`, `console`), and how it went.
+    """One event for one sink (`webhook:ID`, `mail`, `sns-orders` …), and how it went.
 
     `id` is `SINK|EVENT`. A failing one is tried again at `next_at`; a dead one waits for an admin.
     """

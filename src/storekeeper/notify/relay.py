@@ -25,7 +25,7 @@ from storekeeper.store.port import Store
 
 log = structlog.get_logger(__name__)
 # The names of channels that settings switch on and off.
-CHANNELS = ("console", "mail", "sns")
+CHANNELS = ("console", "mail", "sns-orders", "sns-stock")
 POLL_S = 1.0
 # A step that was woken waits this long, so that it finds more events and makes fewer commits; one
 # that left something behind goes on as soon as others had their turn.

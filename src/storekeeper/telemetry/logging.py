@@ -52,7 +52,9 @@ def configure(
         logger.handlers[:] = []
         logger.propagate = True
     logging.getLogger("uvicorn.access").disabled = True
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # At lower levels these write whole messages and signatures.
+    for name in ("httpx", "aiobotocore", "botocore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class AccessLine(msgspec.Struct, frozen=True):

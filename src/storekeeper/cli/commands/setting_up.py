@@ -19,17 +19,19 @@ def init(
 ) -> None:
     """Make the shop's file or tables, empty; does nothing to a shop that is there.
 
+    Topics of Amazon SNS that settings name are made where they are missing.
+
     \b
     Examples:
       storekeeper init
       storekeeper init --database /srv/shop/shop.db
       storekeeper init --store dynamodb
     """
-    from storekeeper.app import create_tables, open_shop
+    from storekeeper.app import create_tables, create_topics, open_shop
 
     console = Console(as_json)
     settings = settings_of(database, config, store)
-    made = create_tables(settings)
+    made = [*create_tables(settings), *create_topics(settings)]
     for sentence in made:
         console.say(sentence)
 
@@ -41,7 +43,7 @@ def init(
     console.say(
         f"made an empty shop at {settings.place}; next: `storekeeper create-admin EMAIL`"
         if is_new
-        else f"there is a shop at {settings.place} already; nothing changed"
+        else f"there is a shop at {settings.place} already; nothing {'else ' if made else ''}changed"
     )
     console.result({"database": settings.place, "created": is_new, "done": made})
 

@@ -1,0 +1,1 @@
+"""Amazon SNS: order events and stock alerts for whoever subscribes to a topic."""
