@@ -3,112 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from storekeeper.domain.changes import ChangeSet, Put, Short
 from storekeeper.domain.errors import StoreUnavailable
 from storekeeper.domain.work import Setting
-from storekeeper.store.dynamodb import log
-from storekeeper.store.dynamodb.opening import make_tables, open_store
-from tests.support import local_engines
 from tests.support.builders import an_order
-from tests.support.clock import Clock
-from tests.support.ids import Ids
+from tests.support.faulty_dynamodb import RESET_AFTER, FaultyDynamo
+from tests.support.nodes import node
 from tests.support.shop import Shop
-from tools.engines.launch import CREDENTIALS
 
 NODES = 4
 UNITS = 250
 ASKED = 1_000
-
-
-@asynccontextmanager
-async def node(folder: Path, number: int, endpoint: str = "") -> AsyncIterator[Shop]:
-    """One of the machines of the shop whose tables are named after `folder`."""
-    os.environ.update(CREDENTIALS)
-    prefix = f"t{abs(hash(str(folder))):x}-"
-    engine = local_engines.url("dynamodb")
-    await asyncio.to_thread(lambda: make_tables(region="eu-west-1", endpoint=engine, prefix=prefix))
-    clock, new_id = Clock(), Ids(number)
-    store = await asyncio.to_thread(
-        lambda: open_store(
-            folder / f"node-{number}.db",
-            region="eu-west-1",
-            endpoint=endpoint or engine,
-            prefix=prefix,
-            clock=clock,
-            new_id=new_id,
-        )
-    )
-    try:
-        yield Shop(store=store, clock=clock, new_id=new_id)
-    finally:
-        await store.close()
-
-
-class DroppingProxy:
-    """Passes everything on, but for the next `drops` answers to writes: it ends the connection
-    instead, when the write is done."""
-
-    def __init__(self) -> None:
-        target = urlsplit(local_engines.url("dynamodb"))
-        self._target = (str(target.hostname), int(target.port or 0))
-        self.drops = 0
-        self.dropped = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> DroppingProxy:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        inner_reader, inner_writer = await asyncio.open_connection(*self._target)
-        try:
-            while head := await _head(reader):
-                inner_writer.write(head + await reader.readexactly(_length(head)))
-                answer = await _head(inner_reader)
-                body = await inner_reader.readexactly(_length(answer))
-                if self.drops and b"DynamoDB_20120810.PutItem" in head:
-                    self.drops -= 1
-                    self.dropped += 1
-                    return
-                writer.write(answer + body)
-                await writer.drain()
-        finally:
-            inner_writer.close()
-            writer.close()
-
-
-async def _head(reader: asyncio.StreamReader) -> bytes:
-    try:
-        return await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError:
-        return b""
-
-
-def _length(head: bytes) -> int:
-    for line in head.lower().split(b"\r\n"):
-        if line.startswith(b"content-length:"):
-            return int(line.partition(b":")[2])
-    return 0
 
 
 async def test_four_nodes_sell_exactly_what_there_is_and_share_the_work(tmp_path: Path) -> None:
@@ -145,12 +58,20 @@ async def test_four_nodes_sell_exactly_what_there_is_and_share_the_work(tmp_path
             assert (level.on_hand - level.reserved, await shop.store.verify()) == (0, [])
 
 
+@asynccontextmanager
+async def proxied(folder: Path) -> AsyncIterator[tuple[FaultyDynamo, Shop]]:
+    """A node whose calls to DynamoDB can be made to fail."""
+    with FaultyDynamo() as proxy:
+        async with node(folder, 0, proxy.url) as shop:
+            yield proxy, shop
+
+
 async def test_an_answer_that_got_lost_makes_no_second_order(tmp_path: Path) -> None:
-    async with DroppingProxy() as proxy, node(tmp_path, 0, proxy.url) as shop:
+    async with proxied(tmp_path) as (proxy, shop):
         mug = await shop.sell("MUG", stock=10)
-        proxy.drops = 1
+        proxy.fail("PutItem", RESET_AFTER, times=1)
         await shop.store.commit(an_order((mug, 4))[1])
-        assert proxy.dropped == 1
+        assert proxy.failed["PutItem"] == 1
         assert (await shop.level(mug)).reserved == 4
         async with node(tmp_path, 1) as neighbour:
             assert (await neighbour.level(mug)).reserved == 4
@@ -158,17 +79,16 @@ async def test_an_answer_that_got_lost_makes_no_second_order(tmp_path: Path) -> 
 
 
 async def test_when_all_answers_get_lost_the_next_look_tells_what_was_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     """The caller hears 503 and asks again under the same id; the order that stands is found."""
-    monkeypatch.setattr(log, "FIRST_REST_S", 0.001)
-    async with DroppingProxy() as proxy, node(tmp_path, 0, proxy.url) as shop:
+    async with proxied(tmp_path) as (proxy, shop):
         mug = await shop.sell("MUG", stock=10)
-        proxy.drops = 1_000
+        proxy.fail("PutItem", RESET_AFTER)
         order, change = an_order((mug, 4))
         with pytest.raises(StoreUnavailable):
             await shop.store.commit(change)
-        proxy.drops = 0
+        proxy.heal()
         assert await shop.store.get(type(order), order.id) == order
         assert (await shop.level(mug)).reserved == 4
         assert await shop.store.verify() == []

@@ -77,12 +77,13 @@ class Operation(Controller):
         responses=problems_of(),
     )
     async def metrics(self, request: ApiRequest) -> Answer[bytes]:
-        """Requests, latency, orders, commit batches, queue depth, outbox lag, failing and dead
+        """Requests, latency, orders, commit batches, queue depth, replica and outbox lag, failing and dead
         deliveries, low stock."""
         shop = request.app.state.shop
         lag = await shop.relay.lag()
         gauges = {
             "storekeeper_write_queue_depth": float(shop.store.queue_depth()),
+            "storekeeper_replica_lag_seconds": shop.store.lag(),
             "storekeeper_outbox_lag_events": float(lag.events),
             "storekeeper_outbox_lag_seconds": float(lag.seconds),
             "storekeeper_deliveries_failing": float(lag.failing),

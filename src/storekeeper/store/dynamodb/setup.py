@@ -22,7 +22,7 @@ _UNSUPPORTED = frozenset({"UnknownOperationException", "UnknownOperation", "NotI
 
 def create_tables(remote: Remote, prefix: str) -> list[str]:
     """Makes what is missing and answers what was done, a sentence each; blocks."""
-    return remote.call(lambda client: _create_all(client, prefix))
+    return remote.call(lambda client: _create_all(client, prefix), patience_s=2 * READY_S)
 
 
 def require_tables(remote: Remote, prefix: str) -> str:

@@ -65,6 +65,7 @@ class DynamoStore(SqliteStore):
         self._next_look: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._looked_at = 0.0
+        self._opened_at = time.monotonic()
         # Counts down, so that it never meets a real stamp.
         self._mistrust = itertools.count(-1, -1)
         self._closing = False
@@ -132,6 +133,12 @@ class DynamoStore(SqliteStore):
             if self._looking is None:
                 self._looking = loop.create_task(self._look(), name="looking at the log")
         await asyncio.shield(self._next_look)
+
+    def lag(self) -> float:
+        return time.monotonic() - max(self._looked_at, self._opened_at)
+
+    async def purge(self, now: datetime, limit: int) -> int:
+        return await super().purge(now, limit) + await self._log.sweep(limit)
 
     async def check_writable(self) -> None:
         await self.catch_up()
