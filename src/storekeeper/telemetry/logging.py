@@ -52,7 +52,8 @@ def configure(
         logger.handlers[:] = []
         logger.propagate = True
     logging.getLogger("uvicorn.access").disabled = True
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in ("httpx", "aiobotocore", "botocore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class AccessLine(msgspec.Struct, frozen=True):

@@ -89,6 +89,7 @@ class Remote:
         self._loop = asyncio.new_event_loop()
         self._stack = AsyncExitStack()
         self._client: DynamoDBClient | None = None
+        self._opening = asyncio.Lock()
         self._throttled_at = -PATIENCE_S
         self._thread = threading.Thread(target=self._run, name="storekeeper-dynamodb", daemon=True)
         self._thread.start()
@@ -125,30 +126,19 @@ class Remote:
     async def _do(self, work: Callable[[DynamoDBClient], Awaitable[T]], patience_s: float) -> T:
         asked_at = time.monotonic()
         try:
+            async with self._opening:
+                client = self._client = self._client or await self._open()
             async with asyncio.timeout(patience_s):
-                return await self._try(work)
+                return await _try(client, work)
         except TimeoutError as error:
             if self._throttled_at >= asked_at:
                 raise _too_fast() from error
             raise StoreUnavailable(
-                f"DynamoDB didn't answer in {patience_s:g} s; check the network"
+                f"DynamoDB didn't answer in {patience_s:g} s; check the network, "
+                "STOREKEEPER_AWS_REGION and STOREKEEPER_AWS_ENDPOINT_URL"
             ) from error
         except (failures.ClientError, failures.BotoCoreError, OSError) as error:
             raise told(error) from error
-
-    async def _try(self, work: Callable[[DynamoDBClient], Awaitable[T]]) -> T:
-        if self._client is None:
-            self._client = await self._open()
-        rest = FIRST_REST_S
-        for _ in range(TRIES - 1):
-            try:
-                return await work(self._client)
-            except (failures.ClientError, failures.BotoCoreError, OSError) as error:
-                if not _may_pass(error):
-                    raise
-            await asyncio.sleep(random.uniform(rest / 2, rest))  # noqa: S311 - only spreads
-            rest = min(LONGEST_REST_S, rest * 2)
-        return await work(self._client)
 
     async def _open(self) -> DynamoDBClient:
         session = AioSession(profile=self._profile)
@@ -178,6 +168,19 @@ class Remote:
     def _note(self, response: Any, **_: Any) -> None:
         if response is not None and response[1].get("Error", {}).get("Code") in _THROTTLED:
             self._throttled_at = time.monotonic()
+
+
+async def _try(client: DynamoDBClient, work: Callable[[DynamoDBClient], Awaitable[T]]) -> T:
+    rest = FIRST_REST_S
+    for _ in range(TRIES - 1):
+        try:
+            return await work(client)
+        except (failures.ClientError, failures.BotoCoreError, OSError) as error:
+            if not _may_pass(error):
+                raise
+        await asyncio.sleep(random.uniform(rest / 2, rest))  # noqa: S311 - only spreads
+        rest = min(LONGEST_REST_S, rest * 2)
+    return await work(client)
 
 
 def code_of(error: Exception) -> str:

@@ -101,7 +101,7 @@ async def _set_recovery(client: DynamoDBClient, name: str) -> str:
 
 
 async def _require_all(client: DynamoDBClient, prefix: str) -> str:
-    found = await asyncio.gather(*(_require(client, table, prefix) for table in TABLES))
+    found = [await _require(client, table, prefix) for table in TABLES]
     log = found[TABLES.index(COMMITS)]
     return str(log.get("TableId") or f"{log['TableArn']} of {log['CreationDateTime']}")
 

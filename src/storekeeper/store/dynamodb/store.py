@@ -35,6 +35,8 @@ R = TypeVar("R")
 logger = structlog.get_logger(__name__)
 # The longest that a change made on another node stays unseen in the catalogue.
 FOLLOW_S = 0.25
+# The longest rest between looks that fail.
+LONGEST_REST_S = 4.0
 # A node that couldn't look for so long doesn't trust what it remembers of accounts and prices.
 TRUSTED_S = 3.0
 
@@ -156,11 +158,15 @@ class DynamoStore(SqliteStore):
 
     async def _follow(self) -> None:
         """Keeps the replica near the end of the log, whether anybody asks or not."""
+        rest = FOLLOW_S
         while not self._closing:
-            await asyncio.sleep(FOLLOW_S)
+            await asyncio.sleep(rest)
             try:
                 await self.catch_up()
+                rest = FOLLOW_S
             except (StoreUnavailable, Overloaded) as error:
+                # What DynamoDB still takes is left to those who wait for it.
+                rest = min(LONGEST_REST_S, rest * 2)
                 logger.warning("the log can't be followed", reason=error.detail)
 
     async def _look(self) -> None:
