@@ -54,7 +54,8 @@ FAULTS = (BROKEN, SILENT, SILENT_AFTER, RESET, RESET_AFTER, EXPIRED, DENIED, SKE
 class FaultyDynamo:
     """`url` is where to find it. `calls` counts what came by operation, `failed` what it failed.
 
-    `watch` is told of each call before it is passed on and after it was done, before its answer.
+    `watch` is shown each request before it is passed on and after it was done, before its answer;
+    when it raises a `ConnectionError`, that is as far as the request comes.
     """
 
     def __init__(self, *, delay_s: float = 0.0) -> None:
@@ -63,7 +64,7 @@ class FaultyDynamo:
         self._delay_s = delay_s
         self.calls: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
-        self.watch: Callable[[str, Moment], None] = lambda operation, moment: None
+        self.watch: Callable[[bytes, Moment], None] = lambda request, moment: None
         self._faults: dict[str, tuple[Fault, float]] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -122,14 +123,14 @@ class FaultyDynamo:
     ) -> bytes | None:
         operation = _operation(request)
         self.calls[operation] += 1
-        self.watch(operation, "asked")
+        self.watch(request, "asked")
         fault = self._fault_of(operation)
         answer: bytes | None = None
         if fault is None or fault.is_done:
             await asyncio.sleep(self._delay_s)
             inner[1].write(request)
             answer = await _message(inner[0])
-            self.watch(operation, "done")
+            self.watch(request, "done")
         if fault is None:
             return answer
         self.failed[operation] += 1
