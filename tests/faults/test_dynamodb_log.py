@@ -15,7 +15,7 @@ from storekeeper.domain.changes import ChangeSet, Put, Short
 from storekeeper.domain.errors import StoreUnavailable
 from storekeeper.domain.work import Setting
 from tests.support.builders import an_order
-from tests.support.faulty_dynamodb import RESET_AFTER, FaultyDynamo
+from tests.support.faulty_dynamodb import DENIED, RESET_AFTER, FaultyDynamo
 from tests.support.nodes import node
 from tests.support.shop import Shop
 
@@ -50,6 +50,7 @@ async def test_four_nodes_sell_exactly_what_there_is_and_share_the_work(tmp_path
                 await buy(number)
 
         await asyncio.gather(*(shopper(number) for number in range(40)))
+        print("units sold by node:", [sold[at] for at in range(NODES)])
         assert sold[-1] == ASKED - UNITS
         assert sum(sold[at] for at in range(NODES)) == UNITS
         assert min(sold[at] for at in range(NODES)) >= UNITS / NODES / 5, sold
@@ -92,6 +93,19 @@ async def test_when_all_answers_get_lost_the_next_look_tells_what_was_written(
         assert await shop.store.get(type(order), order.id) == order
         assert (await shop.level(mug)).reserved == 4
         assert await shop.store.verify() == []
+
+
+async def test_a_node_that_is_cut_off_tells_how_old_its_knowledge_is(tmp_path: Path) -> None:
+    """An operator sees it in the metrics before customers see old pages."""
+    async with proxied(tmp_path) as (proxy, shop):
+        await shop.store.catch_up()
+        proxy.fail("Query", DENIED)
+        async with asyncio.timeout(30):
+            while shop.store.lag() < 1:
+                await asyncio.sleep(0.05)
+            proxy.heal()
+            while shop.store.lag() > 1:
+                await asyncio.sleep(0.05)
 
 
 async def test_an_entry_larger_than_an_item_is_all_or_nothing(tmp_path: Path) -> None:
