@@ -120,6 +120,20 @@ async def test_an_entry_larger_than_an_item_is_all_or_nothing(tmp_path: Path) ->
         assert await neighbour.store.get(Setting, "next") is not None
 
 
+async def test_a_node_far_behind_knows_the_newest_before_it_answers(tmp_path: Path) -> None:
+    """DynamoDB answers a megabyte at a time; the end of a page isn't the end of the log."""
+    noise = random.Random(1)
+    async with node(tmp_path, 0) as shop:
+        records = [
+            Setting(id=f"setting-{number}", version=1, value=noise.randbytes(300_000).hex())
+            for number in range(5)
+        ]
+        for record in records:
+            await shop.store.commit(ChangeSet(puts=(Put(record),)))
+        async with node(tmp_path, 1) as fresh:
+            assert await fresh.store.get(Setting, "setting-4") == records[-1]
+
+
 async def test_a_node_that_lost_its_file_fills_it_anew(tmp_path: Path) -> None:
     async with node(tmp_path, 0) as shop:
         mug = await shop.sell("MUG", stock=10)

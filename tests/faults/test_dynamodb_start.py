@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from storekeeper.cli.console import UNAVAILABLE
 from storekeeper.store.dynamodb.opening import make_tables
 from storekeeper.store.dynamodb.remote import Remote
 from tests.cli.terminal import Terminal
@@ -48,12 +49,10 @@ def with_tables(folder: Path) -> None:
     make_tables(region=REGION, endpoint=local_engines.url("dynamodb"), prefix=prefix_of(folder))
 
 
-def says(
-    terminal: Terminal, command: tuple[str, ...], *told: str, code: int = 3, **environment: str
-) -> None:
-    """The command ends with that one sentence, which names all that is `told`."""
+def says(terminal: Terminal, command: tuple[str, ...], *told: str, **environment: str) -> None:
+    """The command ends with 3 and one sentence, which names all that is `told`."""
     ended = terminal.run(*command, **environment)
-    assert ended.code == code, ended.err
+    assert ended.code == UNAVAILABLE, ended.err
     (sentence,) = ended.err.splitlines()
     assert sentence.startswith("storekeeper: ")
     for text in told:

@@ -18,7 +18,7 @@ from storekeeper.domain.admission import Admitted, admit
 from storekeeper.domain.changes import ChangeSet
 from storekeeper.domain.errors import Overloaded, StoreUnavailable
 from storekeeper.store.dynamodb.entries import Entry
-from storekeeper.store.dynamodb.log import PAGE, Behind, Log
+from storekeeper.store.dynamodb.log import Behind, Log
 from storekeeper.store.port import ANY_PRODUCT
 from storekeeper.store.sqlite.known import Known
 from storekeeper.store.sqlite.rows import scalar
@@ -128,7 +128,7 @@ class Follower(Writer):
                     raise Overloaded(
                         "other nodes write all the time; try again shortly", retry_after=1
                     ) from None
-                self._apply(behind.found)
+                self._apply(behind.entries)
                 if race % 2:
                     # Twice in a row: more may have been written than one answer tells.
                     self._catch_up()
@@ -144,9 +144,8 @@ class Follower(Writer):
         """
         self._has_written = False
         recent = time.monotonic() - ACTIVE_S
-        self._others = {node: at for node, at in self._others.items() if at > recent}
-        if self._others:
-            rest = len(self._others) * self._try_s * random.uniform(0.5, 1.5)  # noqa: S311
+        if others := sum(at > recent for at in self._others.values()):
+            rest = others * self._try_s * random.uniform(0.5, 1.5)  # noqa: S311
             time.sleep(min(rest, LONGEST_REST_S))
             self._has_rested = True
 
@@ -156,17 +155,19 @@ class Follower(Writer):
             self._log.append(position + 1, admitted, now)
             self._has_written = True
             self._move_to(position + 1)
-        elif found := self._log.after(position):
+        elif entries := self._log.after(position).entries:
             # What was refused may be possible on what others have written meanwhile.
-            raise Behind(found)
+            raise Behind(entries)
 
     def _catch_up(self) -> None:
-        while found := self._log.after(self._position()):
-            self._apply(found)
-            if len(found) < PAGE:
-                break
+        is_all = False
+        while not is_all:
+            entries, is_all = self._log.after(self._position())
+            self._apply(entries)
 
     def _apply(self, found: Sequence[Entry]) -> int:
+        if not found:
+            return 0
         connection = self._connection
         bumps = stamps_of(change for entry in found for change in entry.changes)
         connection.execute("BEGIN IMMEDIATE")
@@ -191,7 +192,9 @@ class Follower(Writer):
         self._stamps.bump(bumps)
         self.seq = position
         now = time.monotonic()
-        self._others.update((entry.node, now) for entry in new if entry.node != self._log.node)
+        seen = {entry.node for entry in new} - {self._log.node}
+        recent = {node: at for node, at in self._others.items() if at > now - ACTIVE_S}
+        self._others = recent | dict.fromkeys(seen, now)
         return len(new)
 
     def _replay(self, entry: Entry) -> None:

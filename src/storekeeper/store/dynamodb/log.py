@@ -12,7 +12,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from storekeeper.domain.admission import Admitted
 from storekeeper.store.dynamodb import entries, parts
@@ -31,12 +31,19 @@ PAGE = 100
 NODE_DIGITS = 12
 
 
-class Behind(Exception):
-    """Others have written the number first: apply `found`, their entries, and decide anew."""
+class Found(NamedTuple):
+    """Entries in order and without gaps; whether they are all that the log had when asked."""
 
-    def __init__(self, found: Sequence[Entry]) -> None:
+    entries: Sequence[Entry]
+    is_all: bool
+
+
+class Behind(Exception):
+    """Others have written the number first: apply `entries`, theirs, and decide anew."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
         super().__init__()
-        self.found = found
+        self.entries = entries
 
 
 class Log:
@@ -60,11 +67,11 @@ class Log:
         nonce = self.node + uuid.uuid4().hex[NODE_DIGITS:]
         self._remote.call(lambda client: self._append(client, seq, nonce, data))
 
-    def after(self, seq: int, limit: int = PAGE) -> list[Entry]:
-        """The entries after number `seq`, in order and without gaps; blocks."""
+    def after(self, seq: int, limit: int = PAGE) -> Found:
+        """The entries after number `seq`, at most `limit`; blocks."""
         return self._remote.call(lambda client: self._after(client, seq, limit))
 
-    async def fetch(self, seq: int, limit: int = PAGE) -> list[Entry]:
+    async def fetch(self, seq: int, limit: int = PAGE) -> Found:
         """As `after`, for an event loop."""
         return await self._remote.ask(lambda client: self._after(client, seq, limit))
 
@@ -103,7 +110,7 @@ class Log:
             if stands["by"]["S"] != nonce:
                 raise Behind([await self._entry(client, stands)]) from None
 
-    async def _after(self, client: DynamoDBClient, seq: int, limit: int) -> list[Entry]:
+    async def _after(self, client: DynamoDBClient, seq: int, limit: int) -> Found:
         answer = await client.query(
             TableName=self._table,
             KeyConditionExpression="pk = :log AND sk > :seq",
@@ -111,7 +118,8 @@ class Log:
             ConsistentRead=True,
             Limit=limit,
         )
-        return [await self._entry(client, item) for item in answer["Items"]]
+        found = [await self._entry(client, item) for item in answer["Items"]]
+        return Found(found, is_all="LastEvaluatedKey" not in answer)
 
     async def _entry(self, client: DynamoDBClient, item: Any) -> Entry:
         lies_here = "data" in item

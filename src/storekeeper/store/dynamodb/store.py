@@ -22,7 +22,7 @@ from storekeeper.domain.changes import ChangeSet
 from storekeeper.domain.errors import Overloaded, StoreUnavailable
 from storekeeper.store.dynamodb.entries import Entry
 from storekeeper.store.dynamodb.follower import Follower
-from storekeeper.store.dynamodb.log import PAGE, Log
+from storekeeper.store.dynamodb.log import Log
 from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.port import Topic
 from storekeeper.store.sqlite.connect import BUSY_MS
@@ -185,10 +185,11 @@ class DynamoStore(SqliteStore):
         self._looking = None
 
     async def _look_once(self) -> None:
-        while found := await self._log.fetch(self._follower.seq):
-            await self._write_lane.ask(_application(self._follower, found))
-            if len(found) < PAGE:
-                return
+        is_all = False
+        while not is_all:
+            entries, is_all = await self._log.fetch(self._follower.seq)
+            if entries:
+                await self._write_lane.ask(_application(self._follower, entries))
 
 
 def _application(follower: Follower, found: Sequence[Entry]) -> Callable[[], None]:
