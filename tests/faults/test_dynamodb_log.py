@@ -14,7 +14,7 @@ import pytest
 from storekeeper.domain.changes import ChangeSet, Put, Short
 from storekeeper.domain.errors import StoreUnavailable
 from storekeeper.domain.work import Setting
-from tests.support.builders import an_order
+from tests.support.builders import an_order, moving
 from tests.support.faulty_dynamodb import DENIED, RESET_AFTER, FaultyDynamo
 from tests.support.nodes import node
 from tests.support.shop import Shop
@@ -22,6 +22,7 @@ from tests.support.shop import Shop
 NODES = 4
 UNITS = 250
 ASKED = 1_000
+SHOPPERS = 12
 
 
 async def test_four_nodes_sell_exactly_what_there_is_and_share_the_work(tmp_path: Path) -> None:
@@ -33,7 +34,10 @@ async def test_four_nodes_sell_exactly_what_there_is_and_share_the_work(tmp_path
         node(tmp_path, 3) as fourth,
     ):
         shops = [first, second, third, fourth]
-        mug = await first.sell("MUG", stock=UNITS)
+        mug = await first.sell("MUG", stock=UNITS - NODES)
+        for shop in shops:
+            # Each is at work already when the sale begins.
+            await shop.store.commit(moving(mug, 1))
         sold: Counter[int] = Counter()
 
         async def buy(number: int) -> None:
@@ -46,10 +50,10 @@ async def test_four_nodes_sell_exactly_what_there_is_and_share_the_work(tmp_path
 
         async def shopper(first_number: int) -> None:
             # One after the other, so that the nodes commit many small batches beside each other.
-            for number in range(first_number, ASKED, 40):
+            for number in range(first_number, ASKED, SHOPPERS):
                 await buy(number)
 
-        await asyncio.gather(*(shopper(number) for number in range(40)))
+        await asyncio.gather(*(shopper(number) for number in range(SHOPPERS)))
         print("units sold by node:", [sold[at] for at in range(NODES)])
         assert sold[-1] == ASKED - UNITS
         assert sum(sold[at] for at in range(NODES)) == UNITS
@@ -57,6 +61,40 @@ async def test_four_nodes_sell_exactly_what_there_is_and_share_the_work(tmp_path
         for shop in shops:
             level = await shop.level(mug)
             assert (level.on_hand - level.reserved, await shop.store.verify()) == (0, [])
+
+
+@pytest.mark.timeout(300)
+async def test_a_node_far_from_the_log_gets_its_turns_too(tmp_path: Path) -> None:
+    """It would come second for ever; its customers would be told that the shop is busy."""
+    with FaultyDynamo(delay_s=0.03) as long_way:
+        async with (
+            node(tmp_path, 0) as first,
+            node(tmp_path, 1) as second,
+            node(tmp_path, 2) as third,
+            node(tmp_path, 3, long_way.url) as far,
+        ):
+            mug = await first.sell("MUG", stock=1_000_000)
+            is_over = asyncio.Event()
+
+            async def buy_all_the_time(shop: Shop) -> int:
+                count = 0
+                while not is_over.is_set():
+                    await shop.store.commit(an_order((mug, 1))[1])
+                    count += 1
+                return count
+
+            async with asyncio.TaskGroup() as group:
+                near = [
+                    group.create_task(buy_all_the_time(shop)) for shop in (first, second, third)
+                ]
+                try:
+                    for _ in range(4):
+                        await far.store.commit(an_order((mug, 1))[1])
+                finally:
+                    is_over.set()
+            sold = [task.result() for task in near]
+            print("entries of the near nodes while the far one wrote four:", sold)
+            assert min(sold) > 4, "they were busy meanwhile"
 
 
 @asynccontextmanager

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from tests.contract.engines import ENGINES
 from tests.support.acknowledged import CLEAN, examine
 from tests.support.flash_worker import SKU, place
@@ -22,6 +24,8 @@ UNITS = 1_000
 LEAST = UNITS // PROCESSES // 5
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_four_processes_sell_a_thousand_units_to_five_thousand_orders(tmp_path: Path) -> None:
     async with shop_at(ENGINES[ENGINE], tmp_path) as shop:
         mug = await shop.sell(SKU, stock=UNITS)
