@@ -25,12 +25,17 @@ async def sqlite(place: Path, *, clock: Clock, new_id: Ids, **limits: int) -> St
     return SqliteStore(place / "shop.db", clock=clock, new_id=new_id, **limits)
 
 
+def prefix_of(place: Path) -> str:
+    """What the names of the tables of the shop at `place` begin with."""
+    return f"t{hashlib.sha256(str(place).encode()).hexdigest()[:16]}-"
+
+
 async def dynamodb(place: Path, *, clock: Clock, new_id: Ids, **limits: int) -> Store:
     """Tables with a name made from `place`; each time it is opened with a replica of its own, as
     each node has."""
     endpoint = local_engines.url("dynamodb")
     os.environ.update(CREDENTIALS)
-    prefix = f"t{hashlib.sha256(str(place).encode()).hexdigest()[:16]}-"
+    prefix = prefix_of(place)
     place.mkdir(parents=True, exist_ok=True)
 
     def open_store() -> Store:

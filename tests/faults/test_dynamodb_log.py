@@ -3,112 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from storekeeper.domain.changes import ChangeSet, Put, Short
 from storekeeper.domain.errors import StoreUnavailable
 from storekeeper.domain.work import Setting
-from storekeeper.store.dynamodb import log
-from storekeeper.store.dynamodb.opening import make_tables, open_store
-from tests.support import local_engines
-from tests.support.builders import an_order
-from tests.support.clock import Clock
-from tests.support.ids import Ids
+from tests.support.builders import an_order, moving
+from tests.support.faulty_dynamodb import DENIED, RESET_AFTER, FaultyDynamo
+from tests.support.nodes import node
 from tests.support.shop import Shop
-from tools.engines.launch import CREDENTIALS
 
 NODES = 4
 UNITS = 250
 ASKED = 1_000
-
-
-@asynccontextmanager
-async def node(folder: Path, number: int, endpoint: str = "") -> AsyncIterator[Shop]:
-    """One of the machines of the shop whose tables are named after `folder`."""
-    os.environ.update(CREDENTIALS)
-    prefix = f"t{abs(hash(str(folder))):x}-"
-    engine = local_engines.url("dynamodb")
-    await asyncio.to_thread(lambda: make_tables(region="eu-west-1", endpoint=engine, prefix=prefix))
-    clock, new_id = Clock(), Ids(number)
-    store = await asyncio.to_thread(
-        lambda: open_store(
-            folder / f"node-{number}.db",
-            region="eu-west-1",
-            endpoint=endpoint or engine,
-            prefix=prefix,
-            clock=clock,
-            new_id=new_id,
-        )
-    )
-    try:
-        yield Shop(store=store, clock=clock, new_id=new_id)
-    finally:
-        await store.close()
-
-
-class DroppingProxy:
-    """Passes everything on, but for the next `drops` answers to writes: it ends the connection
-    instead, when the write is done."""
-
-    def __init__(self) -> None:
-        target = urlsplit(local_engines.url("dynamodb"))
-        self._target = (str(target.hostname), int(target.port or 0))
-        self.drops = 0
-        self.dropped = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> DroppingProxy:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        inner_reader, inner_writer = await asyncio.open_connection(*self._target)
-        try:
-            while head := await _head(reader):
-                inner_writer.write(head + await reader.readexactly(_length(head)))
-                answer = await _head(inner_reader)
-                body = await inner_reader.readexactly(_length(answer))
-                if self.drops and b"DynamoDB_20120810.PutItem" in head:
-                    self.drops -= 1
-                    self.dropped += 1
-                    return
-                writer.write(answer + body)
-                await writer.drain()
-        finally:
-            inner_writer.close()
-            writer.close()
-
-
-async def _head(reader: asyncio.StreamReader) -> bytes:
-    try:
-        return await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError:
-        return b""
-
-
-def _length(head: bytes) -> int:
-    for line in head.lower().split(b"\r\n"):
-        if line.startswith(b"content-length:"):
-            return int(line.partition(b":")[2])
-    return 0
+SHOPPERS = 12
 
 
 async def test_four_nodes_sell_exactly_what_there_is_and_share_the_work(tmp_path: Path) -> None:
@@ -120,7 +34,10 @@ async def test_four_nodes_sell_exactly_what_there_is_and_share_the_work(tmp_path
         node(tmp_path, 3) as fourth,
     ):
         shops = [first, second, third, fourth]
-        mug = await first.sell("MUG", stock=UNITS)
+        mug = await first.sell("MUG", stock=UNITS - NODES)
+        for shop in shops:
+            # Each is at work already when the sale begins.
+            await shop.store.commit(moving(mug, 1))
         sold: Counter[int] = Counter()
 
         async def buy(number: int) -> None:
@@ -133,10 +50,11 @@ async def test_four_nodes_sell_exactly_what_there_is_and_share_the_work(tmp_path
 
         async def shopper(first_number: int) -> None:
             # One after the other, so that the nodes commit many small batches beside each other.
-            for number in range(first_number, ASKED, 40):
+            for number in range(first_number, ASKED, SHOPPERS):
                 await buy(number)
 
-        await asyncio.gather(*(shopper(number) for number in range(40)))
+        await asyncio.gather(*(shopper(number) for number in range(SHOPPERS)))
+        print("units sold by node:", [sold[at] for at in range(NODES)])
         assert sold[-1] == ASKED - UNITS
         assert sum(sold[at] for at in range(NODES)) == UNITS
         assert min(sold[at] for at in range(NODES)) >= UNITS / NODES / 5, sold
@@ -145,12 +63,54 @@ async def test_four_nodes_sell_exactly_what_there_is_and_share_the_work(tmp_path
             assert (level.on_hand - level.reserved, await shop.store.verify()) == (0, [])
 
 
+@pytest.mark.timeout(300)
+async def test_a_node_far_from_the_log_gets_its_turns_too(tmp_path: Path) -> None:
+    """It would come second for ever; its customers would be told that the shop is busy."""
+    with FaultyDynamo(delay_s=0.03) as long_way:
+        async with (
+            node(tmp_path, 0) as first,
+            node(tmp_path, 1) as second,
+            node(tmp_path, 2) as third,
+            node(tmp_path, 3, long_way.url) as far,
+        ):
+            mug = await first.sell("MUG", stock=1_000_000)
+            is_over = asyncio.Event()
+
+            async def buy_all_the_time(shop: Shop) -> int:
+                count = 0
+                while not is_over.is_set():
+                    await shop.store.commit(an_order((mug, 1))[1])
+                    count += 1
+                return count
+
+            async with asyncio.TaskGroup() as group:
+                near = [
+                    group.create_task(buy_all_the_time(shop)) for shop in (first, second, third)
+                ]
+                try:
+                    for _ in range(4):
+                        await far.store.commit(an_order((mug, 1))[1])
+                finally:
+                    is_over.set()
+            sold = [task.result() for task in near]
+            print("entries of the near nodes while the far one wrote four:", sold)
+            assert min(sold) > 4, "they were busy meanwhile"
+
+
+@asynccontextmanager
+async def proxied(folder: Path) -> AsyncIterator[tuple[FaultyDynamo, Shop]]:
+    """A node whose calls to DynamoDB can be made to fail."""
+    with FaultyDynamo() as proxy:
+        async with node(folder, 0, proxy.url) as shop:
+            yield proxy, shop
+
+
 async def test_an_answer_that_got_lost_makes_no_second_order(tmp_path: Path) -> None:
-    async with DroppingProxy() as proxy, node(tmp_path, 0, proxy.url) as shop:
+    async with proxied(tmp_path) as (proxy, shop):
         mug = await shop.sell("MUG", stock=10)
-        proxy.drops = 1
+        proxy.fail("PutItem", RESET_AFTER, times=1)
         await shop.store.commit(an_order((mug, 4))[1])
-        assert proxy.dropped == 1
+        assert proxy.failed["PutItem"] == 1
         assert (await shop.level(mug)).reserved == 4
         async with node(tmp_path, 1) as neighbour:
             assert (await neighbour.level(mug)).reserved == 4
@@ -158,20 +118,32 @@ async def test_an_answer_that_got_lost_makes_no_second_order(tmp_path: Path) -> 
 
 
 async def test_when_all_answers_get_lost_the_next_look_tells_what_was_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     """The caller hears 503 and asks again under the same id; the order that stands is found."""
-    monkeypatch.setattr(log, "FIRST_REST_S", 0.001)
-    async with DroppingProxy() as proxy, node(tmp_path, 0, proxy.url) as shop:
+    async with proxied(tmp_path) as (proxy, shop):
         mug = await shop.sell("MUG", stock=10)
-        proxy.drops = 1_000
+        proxy.fail("PutItem", RESET_AFTER)
         order, change = an_order((mug, 4))
         with pytest.raises(StoreUnavailable):
             await shop.store.commit(change)
-        proxy.drops = 0
+        proxy.heal()
         assert await shop.store.get(type(order), order.id) == order
         assert (await shop.level(mug)).reserved == 4
         assert await shop.store.verify() == []
+
+
+async def test_a_node_that_is_cut_off_tells_how_old_its_knowledge_is(tmp_path: Path) -> None:
+    """An operator sees it in the metrics before customers see old pages."""
+    async with proxied(tmp_path) as (proxy, shop):
+        await shop.store.catch_up()
+        proxy.fail("Query", DENIED)
+        async with asyncio.timeout(30):
+            while shop.store.lag() < 1:
+                await asyncio.sleep(0.05)
+            proxy.heal()
+            while shop.store.lag() > 1:
+                await asyncio.sleep(0.05)
 
 
 async def test_an_entry_larger_than_an_item_is_all_or_nothing(tmp_path: Path) -> None:
@@ -184,6 +156,20 @@ async def test_an_entry_larger_than_an_item_is_all_or_nothing(tmp_path: Path) ->
         assert found is not None
         assert found.value == noise
         assert await neighbour.store.get(Setting, "next") is not None
+
+
+async def test_a_node_far_behind_knows_the_newest_before_it_answers(tmp_path: Path) -> None:
+    """DynamoDB answers a megabyte at a time; the end of a page isn't the end of the log."""
+    noise = random.Random(1)
+    async with node(tmp_path, 0) as shop:
+        records = [
+            Setting(id=f"setting-{number}", version=1, value=noise.randbytes(300_000).hex())
+            for number in range(5)
+        ]
+        for record in records:
+            await shop.store.commit(ChangeSet(puts=(Put(record),)))
+        async with node(tmp_path, 1) as fresh:
+            assert await fresh.store.get(Setting, "setting-4") == records[-1]
 
 
 async def test_a_node_that_lost_its_file_fills_it_anew(tmp_path: Path) -> None:

@@ -77,8 +77,8 @@ class Operation(Controller):
         responses=problems_of(),
     )
     async def metrics(self, request: ApiRequest) -> Answer[bytes]:
-        """Requests, latency, orders, commit batches, queue depth, outbox lag, failing and dead
-        deliveries, low stock."""
+        """Requests, latency, orders, commit batches, queue depth, replica and outbox lag, failing
+        and dead deliveries, low stock."""
         shop = request.app.state.shop
         gauges = {**shop.gauges.of_process(), **await shop.gauges.of_shop()}
         return Answer(shop.metrics.text(gauges), media_type=CONTENT_TYPE)

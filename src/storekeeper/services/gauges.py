@@ -15,7 +15,10 @@ class Gauges:
 
     def of_process(self) -> dict[str, float]:
         """What each process has of its own."""
-        return {"storekeeper_write_queue_depth": float(self._store.queue_depth())}
+        return {
+            "storekeeper_write_queue_depth": float(self._store.queue_depth()),
+            "storekeeper_replica_lag_seconds": self._store.lag(),
+        }
 
     async def of_shop(self) -> dict[str, float]:
         """What every process would answer alike (`SHOP_WIDE`). Raises what the store raises."""

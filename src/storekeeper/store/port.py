@@ -154,6 +154,10 @@ class Store(Protocol):
         """Returns when this node knows all that had been committed, anywhere, when it was
         called."""
 
+    def lag(self) -> float:
+        """Seconds since this node last knew all that was committed anywhere; 0 where it always
+        does."""
+
     async def get(self, kind: type[R], id: str) -> R | None: ...
 
     async def get_many(self, kind: type[R], ids: Sequence[str]) -> dict[str, R]: ...

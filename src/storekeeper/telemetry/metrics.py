@@ -16,6 +16,7 @@ OUTCOMES = ("placed", "confirmed", "refused", "expired", "cancelled")
 
 GAUGES = {
     "storekeeper_write_queue_depth": "Change sets that wait to be committed.",
+    "storekeeper_replica_lag_seconds": "Since this node last knew what all nodes had committed.",
     "storekeeper_outbox_lag_events": "Events that a channel has not delivered yet.",
     "storekeeper_outbox_lag_seconds": "Age of the oldest event not delivered yet.",
     "storekeeper_deliveries_failing": "Deliveries to be tried again, at most 100,000 counted.",

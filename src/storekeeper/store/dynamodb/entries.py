@@ -50,12 +50,13 @@ _DICTIONARY = b"".join(_WORDS)
 
 
 class Entry(NamedTuple):
-    """Change sets that were admitted together as number `seq`, at the time `at`."""
+    """Change sets that the node `node` admitted together as number `seq`, at the time `at`."""
 
     seq: int
     at: datetime
     alert_ids: tuple[str, ...]
     changes: tuple[ChangeSet, ...]
+    node: str
 
 
 class _Change(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -91,7 +92,7 @@ def encode(admitted: Sequence[Admitted], at: datetime) -> bytes:
     return packer.compress(_encode(body)) + packer.flush()
 
 
-def decode(seq: int, format: int, data: bytes) -> Entry:
+def decode(seq: int, format: int, data: bytes, node: str) -> Entry:
     """The entry; raises `StoreUnavailable` for one that this version can't read."""
     if format != FORMAT:
         raise StoreUnavailable(
@@ -104,7 +105,7 @@ def decode(seq: int, format: int, data: bytes) -> Entry:
         changes = tuple(_change(change) for change in body.changes)
     except (zlib.error, msgspec.MsgspecError, KeyError) as error:
         raise StoreUnavailable(f"entry {seq} of the log is damaged: {error}") from error
-    return Entry(seq, body.at, body.alert_ids, changes)
+    return Entry(seq, body.at, body.alert_ids, changes, node)
 
 
 def _wire(change: ChangeSet) -> _Change:

@@ -18,7 +18,7 @@ from storekeeper.domain.admission import Admitted, admit
 from storekeeper.domain.changes import ChangeSet
 from storekeeper.domain.errors import Overloaded, StoreUnavailable
 from storekeeper.store.dynamodb.entries import Entry
-from storekeeper.store.dynamodb.log import PAGE, Behind, Log
+from storekeeper.store.dynamodb.log import Behind, Log
 from storekeeper.store.port import ANY_PRODUCT
 from storekeeper.store.sqlite.known import Known
 from storekeeper.store.sqlite.rows import scalar
@@ -32,11 +32,19 @@ CREATE TABLE IF NOT EXISTS followed (
     seq INTEGER NOT NULL
 ) STRICT;
 """
-# How often a batch is decided anew because other nodes were first, before its callers are asked
-# to come back.
-MOST_RACES = 50
-# Losers of several races wait a little, at random, so that no two nodes stay in step.
-LONGEST_REST_S = 0.02
+# How long a batch is decided anew because other nodes were first, before its callers are asked to
+# come back.
+LONGEST_RACE_S = 10.0
+# How long nothing is tried after a failure of DynamoDB.
+REFUSING_S = 0.5
+# A node whose entry was seen within this time may want to write as well.
+ACTIVE_S = 2.0
+# The longest that a node rests for the others.
+LONGEST_REST_S = 0.25
+# After so many entries of several nodes, those who wrote one of them wait for so long: time for
+# one whose way to the log is much longer than theirs, and who would come second for ever.
+BLOCK = 150
+QUIET_S = 0.15
 
 
 class Follower(Writer):
@@ -61,6 +69,15 @@ class Follower(Writer):
         # The last entry that this file holds; another process of this machine may have gone on.
         self.seq = 0
         self.races = 0
+        self._refusal: StoreUnavailable | Overloaded | None = None
+        self._refused_until = 0.0
+        self._has_written = self._has_rested = False
+        # When an entry of each other node was last seen, and how long a try to write takes here.
+        self._others: dict[str, float] = {}
+        self._try_s = 0.0
+        # The last entry that was written here, in which block of the log this node has last tried.
+        self._wrote = 0
+        self._block = 0
 
     def open(self) -> None:
         super().open()
@@ -78,49 +95,96 @@ class Follower(Writer):
                 "with --database, or remove it and it is filled anew"
             )
 
-    def follow(self) -> int:
-        """Applies every entry that isn't in the file yet; answers how many."""
-        applied = 0
-        while found := self._log.after(self.seq):
-            applied += self.apply(found)
-            if len(found) < PAGE:
-                break
-        return applied
-
     def apply(self, found: Sequence[Entry]) -> int:
         """Writes entries that follow on what the file holds; those it has are passed over."""
         with self._own_turn():
             return self._apply(found)
 
+    def commit(self, changes: Sequence[ChangeSet]) -> list[Exception | None]:
+        refusal = self._refusal
+        if refusal is not None and time.monotonic() < self._refused_until:
+            # What waited meanwhile is told at once, instead of waiting for as long again.
+            return [type(refusal)(refusal.detail, **refusal.members) for _ in changes]
+        if self._has_written:
+            self._rest()
+        return super().commit(changes)
+
     def _commit(self, changes: Sequence[ChangeSet]) -> list[Exception | None]:
+        try:
+            outcomes = self._race(changes)
+        except (StoreUnavailable, Overloaded) as error:
+            self._refusal = error
+            self._refused_until = time.monotonic() + REFUSING_S
+            raise
+        self._refusal = None
+        return outcomes
+
+    def _race(self, changes: Sequence[ChangeSet]) -> list[Exception | None]:
+        """Decides anew until the entry is the next one of the log."""
+        if self._has_rested:
+            self._has_rested = False
+            self._catch_up()
+        until = time.monotonic() + LONGEST_RACE_S
         for race in count():
+            self._leave_room()
+            began = time.monotonic()
             try:
                 return super()._commit(changes)
-            except Behind:
+            except Behind as behind:
                 self.races += 1
-                if race >= MOST_RACES:
+                if time.monotonic() > until:
                     raise Overloaded(
                         "other nodes write all the time; try again shortly", retry_after=1
                     ) from None
-                if race > 1:
-                    time.sleep(random.uniform(0, LONGEST_REST_S))  # noqa: S311
-                self._catch_up()
+                self._apply(behind.entries)
+                if race % 2:
+                    # Twice in a row: more may have been written than one answer tells.
+                    self._catch_up()
+            finally:
+                self._try_s += (time.monotonic() - began - self._try_s) / 8
         raise AssertionError("unreachable")
+
+    def _rest(self) -> None:
+        """After an entry of its own a node rests for as long as one try of each other one takes.
+
+        Whoever lost the race knows by its answer what stands, and tries again at once. So nodes
+        that write all the time take turns; one that is alone rests never.
+        """
+        self._has_written = False
+        recent = time.monotonic() - ACTIVE_S
+        if others := sum(at > recent for at in self._others.values()):
+            rest = others * self._try_s * random.uniform(0.5, 1.5)  # noqa: S311
+            time.sleep(min(rest, LONGEST_REST_S))
+            self._has_rested = True
+
+    def _leave_room(self) -> None:
+        """At the begin of each block of the log, for nodes that wrote nothing in the last one."""
+        block = self.seq // BLOCK
+        if block != self._block:
+            if self._wrote // BLOCK == block - 1 and self._others:
+                time.sleep(QUIET_S)
+            self._block = block
 
     def _seal(self, admitted: Sequence[Admitted], now: datetime) -> None:
         position = self._position()
         if admitted:
             self._log.append(position + 1, admitted, now)
+            self._has_written = True
             self._move_to(position + 1)
-        elif self._log.after(position, 1):
+            self._wrote = self.seq
+        elif entries := self._log.after(position).entries:
             # What was refused may be possible on what others have written meanwhile.
-            raise Behind
+            raise Behind(entries)
 
     def _catch_up(self) -> None:
-        while found := self._log.after(self._position()):
-            self._apply(found)
+        is_all = False
+        while not is_all:
+            entries, is_all = self._log.after(self._position())
+            self._apply(entries)
 
     def _apply(self, found: Sequence[Entry]) -> int:
+        if not found:
+            return 0
         connection = self._connection
         bumps = stamps_of(change for entry in found for change in entry.changes)
         connection.execute("BEGIN IMMEDIATE")
@@ -144,6 +208,10 @@ class Follower(Writer):
             raise
         self._stamps.bump(bumps)
         self.seq = position
+        now = time.monotonic()
+        seen = {entry.node for entry in new} - {self._log.node}
+        recent = {node: at for node, at in self._others.items() if at > now - ACTIVE_S}
+        self._others = recent | dict.fromkeys(seen, now)
         return len(new)
 
     def _replay(self, entry: Entry) -> None:

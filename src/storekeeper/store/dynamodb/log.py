@@ -2,51 +2,60 @@
 
 A commit is one conditional PutItem under the number after the last that the node has followed:
 it succeeds if nobody else has written that number, and then the node knows that it decided on
-the newest state. An entry too large for one item lies in parts that mean nothing until the item
-that names them is there. An answer that got lost is settled by writing the same item again: the
-one that stands says whose it is.
+the newest state. Otherwise the answer brings what stands there. An entry too large for one item
+lies in parts (`store.dynamodb.parts`). An answer that got lost is settled by writing the same item
+again, which the client does by itself: the one that stands says whose it is.
 """
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
-
-import botocore.exceptions as failures
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from storekeeper.domain.admission import Admitted
-from storekeeper.domain.errors import StoreUnavailable
-from storekeeper.store.dynamodb import entries
+from storekeeper.store.dynamodb import entries, parts
 from storekeeper.store.dynamodb.entries import Entry
-from storekeeper.store.dynamodb.remote import Remote, code_of, told
+from storekeeper.store.dynamodb.parts import LOG
+from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.tables import COMMITS
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
-LOG = {"S": "log"}
-# An item may have 400 KB; what is over goes into parts.
-PART_BYTES = 380_000
-# One page of Query, at most 1 MB by DynamoDB's own rule.
-PAGE = 500
-# How often the same write is tried until it is known whether it stands.
-TRIES = 4
-FIRST_REST_S = 0.1
+# One page of Query, at most 1 MB by DynamoDB's own rule. Small, so that a node that is far behind
+# while much else goes on gets on by steps that surely end in time.
+PAGE = 100
+# `by` of an item: the first digits are the node's, the others those of this one write.
+NODE_DIGITS = 12
+
+
+class Found(NamedTuple):
+    """Entries in order and without gaps; whether they are all that the log had when asked."""
+
+    entries: Sequence[Entry]
+    is_all: bool
 
 
 class Behind(Exception):
-    """Another node has written the number first; follow, decide anew, try the next one."""
+    """Others have written the number first: apply `entries`, theirs, and decide anew."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        super().__init__()
+        self.entries = entries
 
 
 class Log:
-    """The log of one shop. Blocking methods are for the writer's thread."""
+    """The log of one shop. Blocking methods are for the writer's thread. `node` names this one.
+
+    All raise `StoreUnavailable` or `Overloaded` where DynamoDB can't be asked.
+    """
 
     def __init__(self, remote: Remote, prefix: str) -> None:
         self._remote = remote
         self._table = prefix + COMMITS.name
+        self.node = uuid.uuid4().hex[:NODE_DIGITS]
 
     def append(self, seq: int, admitted: Sequence[Admitted], at: datetime) -> None:
         """Makes the change sets entry `seq`, durably, or raises.
@@ -54,58 +63,54 @@ class Log:
         `Behind` when it isn't the next number. `StoreUnavailable` or `Overloaded` when it can't be
         known in time whether it was written: the next look at the log tells.
         """
-        self._remote.call(lambda client: self._append(client, seq, entries.encode(admitted, at)))
+        data = entries.encode(admitted, at)
+        nonce = self.node + uuid.uuid4().hex[NODE_DIGITS:]
+        self._remote.call(lambda client: self._append(client, seq, nonce, data))
 
-    def after(self, seq: int, limit: int = PAGE) -> list[Entry]:
-        """The entries after number `seq`, in order and without gaps; blocks."""
+    def after(self, seq: int, limit: int = PAGE) -> Found:
+        """The entries after number `seq`, at most `limit`; blocks."""
         return self._remote.call(lambda client: self._after(client, seq, limit))
 
-    async def fetch(self, seq: int, limit: int = PAGE) -> list[Entry]:
+    async def fetch(self, seq: int, limit: int = PAGE) -> Found:
         """As `after`, for an event loop."""
         return await self._remote.ask(lambda client: self._after(client, seq, limit))
 
-    async def _append(self, client: DynamoDBClient, seq: int, data: bytes) -> None:
-        nonce = uuid.uuid4().hex
+    async def sweep(self, limit: int) -> int:
+        """Removes what interrupted writes of large entries left; answers how many writes."""
+        return await self._remote.ask(lambda client: parts.sweep(client, self._table, limit))
+
+    def require_access(self) -> None:
+        """Raises `StoreUnavailable` where this role may not read or write; writes nothing."""
+        self.after(0, 1)
+        self._remote.call(self._try_to_write)
+
+    async def _append(self, client: DynamoDBClient, seq: int, nonce: str, data: bytes) -> None:
         item: dict[str, Any] = {
             "pk": LOG,
             "sk": {"N": str(seq)},
             "by": {"S": nonce},
             "format": {"N": str(entries.FORMAT)},
         }
-        if len(data) <= PART_BYTES:
+        if len(data) <= parts.PART_BYTES:
             item["data"] = {"B": data}
         else:
-            parts = [data[at : at + PART_BYTES] for at in range(0, len(data), PART_BYTES)]
-            await asyncio.gather(
-                *(self._put_part(client, nonce, at, part) for at, part in enumerate(parts))
+            count = await parts.write(client, self._table, seq, nonce, data)
+            item["parts"] = {"N": str(count)}
+        try:
+            await client.put_item(
+                TableName=self._table,
+                Item=item,
+                ConditionExpression="attribute_not_exists(pk)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
-            item["parts"] = {"N": str(len(parts))}
-        for attempt in range(1, TRIES + 1):
-            try:
-                await client.put_item(
-                    TableName=self._table,
-                    Item=item,
-                    ConditionExpression="attribute_not_exists(pk)",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-                return
-            except client.exceptions.ConditionalCheckFailedException as error:
-                stands: Any = error.response.get("Item", {})
-                if stands.get("by", {}).get("S") == nonce:
-                    return  # an earlier try of ours, whose answer was lost
-                raise Behind from None
-            except (failures.ClientError, failures.BotoCoreError, OSError) as error:
-                if attempt == TRIES or _is_final(error):
-                    raise told(error) from error
-                await asyncio.sleep(FIRST_REST_S * 2**attempt)
+        except client.exceptions.ConditionalCheckFailedException as error:
+            answer: Any = error.response
+            stands = answer["Item"]
+            # Else it is an earlier try of ours, whose answer was lost.
+            if stands["by"]["S"] != nonce:
+                raise Behind([await self._entry(client, stands)]) from None
 
-    async def _put_part(self, client: DynamoDBClient, nonce: str, at: int, part: bytes) -> None:
-        await client.put_item(
-            TableName=self._table,
-            Item={"pk": {"S": f"part#{nonce}"}, "sk": {"N": str(at)}, "data": {"B": part}},
-        )
-
-    async def _after(self, client: DynamoDBClient, seq: int, limit: int) -> list[Entry]:
+    async def _after(self, client: DynamoDBClient, seq: int, limit: int) -> Found:
         answer = await client.query(
             TableName=self._table,
             KeyConditionExpression="pk = :log AND sk > :seq",
@@ -113,43 +118,21 @@ class Log:
             ConsistentRead=True,
             Limit=limit,
         )
-        found: list[Entry] = []
-        for item in answer["Items"]:
-            number = int(item["sk"]["N"])
-            data = item["data"]["B"] if "data" in item else await self._joined(client, item)
-            found.append(entries.decode(number, int(item["format"]["N"]), bytes(data)))
-        return found
+        found = [await self._entry(client, item) for item in answer["Items"]]
+        return Found(found, is_all="LastEvaluatedKey" not in answer)
 
-    async def _joined(self, client: DynamoDBClient, item: Any) -> bytes:
-        parts: list[bytes] = []
-        start: dict[str, Any] = {}
-        while True:
-            answer = await client.query(
+    async def _entry(self, client: DynamoDBClient, item: Any) -> Entry:
+        lies_here = "data" in item
+        data = item["data"]["B"] if lies_here else await parts.join(client, self._table, item)
+        number, format = int(item["sk"]["N"]), int(item["format"]["N"])
+        return entries.decode(number, format, bytes(data), item["by"]["S"][:NODE_DIGITS])
+
+    async def _try_to_write(self, client: DynamoDBClient) -> None:
+        try:
+            await client.put_item(
                 TableName=self._table,
-                KeyConditionExpression="pk = :part",
-                ExpressionAttributeValues={":part": {"S": f"part#{item['by']['S']}"}},
-                ConsistentRead=True,
-                **start,
+                Item={"pk": {"S": "nothing"}, "sk": {"N": "0"}},
+                ConditionExpression="attribute_exists(pk)",
             )
-            parts.extend(bytes(found["data"]["B"]) for found in answer["Items"])
-            if "LastEvaluatedKey" not in answer:
-                break
-            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
-        if len(parts) != int(item["parts"]["N"]):
-            raise StoreUnavailable(
-                f"entry {item['sk']['N']} of the log lacks a part; restore the table from its "
-                "point-in-time recovery"
-            )
-        return b"".join(parts)
-
-
-def _is_final(error: Exception) -> bool:
-    """Whether the write surely didn't happen and won't by trying again."""
-    code = code_of(error)
-    return code in {
-        "AccessDeniedException",
-        "ExpiredTokenException",
-        "ResourceNotFoundException",
-        "UnrecognizedClientException",
-        "ValidationException",
-    }
+        except client.exceptions.ConditionalCheckFailedException:
+            return  # as it must: there is no such item

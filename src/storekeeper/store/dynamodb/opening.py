@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from storekeeper.store.dynamodb.log import Log
 from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.setup import create_tables, require_tables
 from storekeeper.store.dynamodb.store import DynamoStore
@@ -28,6 +29,7 @@ def open_store(
     remote = Remote(region=region, endpoint=endpoint, profile=profile)
     try:
         log_id = require_tables(remote, prefix)
+        Log(remote, prefix).require_access()
     except BaseException:
         remote.close()
         raise

@@ -8,11 +8,13 @@ to change.
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import botocore.exceptions as failures
 from aiobotocore.config import AioConfig
@@ -24,9 +26,16 @@ if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
 T = TypeVar("T")
-CONNECT_S = 2.0
-READ_S = 5.0
-ATTEMPTS = 4
+# DynamoDB answers in some milliseconds; what takes so long is lost, and asked for once more.
+CONNECT_S = 1.0
+READ_S = 1.5
+# The longest that anything waits for DynamoDB, all tries together.
+PATIENCE_S = 6.0
+# Rests between tries grow from the first to the longest, and are shorter at random.
+TRIES = 6
+FIRST_REST_S = 0.03
+LONGEST_REST_S = 0.5
+# One call of the writer and one of the follower at a time, and the parts of a large entry.
 CONNECTIONS = 32
 STOP_S = 5.0
 _THROTTLED = frozenset(
@@ -38,17 +47,34 @@ _THROTTLED = frozenset(
         "SlowDown",
     }
 )
+_SIGNATURE = (
+    "doesn't accept the signature; check the secret key, and the machine's clock, which may be off "
+    "by five minutes at most"
+)
+_UNKNOWN = "doesn't know these credentials; check AWS_PROFILE or the role"
+_RUN_OUT = "says that the credentials have run out; renew them, or use a role"
 _REMEDIES = {
     "AccessDeniedException": "is not allowed; give the role the permissions that "
     "docs/dynamodb.md lists",
-    "UnrecognizedClientException": "doesn't know these credentials; check AWS_PROFILE or the role",
-    "InvalidSignatureException": "doesn't accept the signature; check the secret key, and the "
-    "machine's clock, which may be off by five minutes at most",
-    "ExpiredTokenException": "says that the credentials have run out; renew them, or use a role",
-    "ExpiredToken": "says that the credentials have run out; renew them, or use a role",
+    "UnrecognizedClientException": _UNKNOWN,
+    "InvalidClientTokenId": _UNKNOWN,
+    "MissingAuthenticationTokenException": _UNKNOWN,
+    "InvalidSignatureException": _SIGNATURE,
+    "SignatureDoesNotMatch": _SIGNATURE,
+    "RequestTimeTooSkewed": "says that the machine's clock is wrong; set it by NTP",
+    "RequestExpired": "says that the machine's clock is wrong; set it by NTP",
+    "ExpiredTokenException": _RUN_OUT,
+    "ExpiredToken": _RUN_OUT,
     "ResourceNotFoundException": "has no such table in this region; run `storekeeper init --store "
     "dynamodb`, or check the region and the prefix",
 }
+_NO_CREDENTIALS = (
+    failures.CredentialRetrievalError,
+    failures.NoCredentialsError,
+    failures.PartialCredentialsError,
+    failures.SSOError,
+    failures.TokenRetrievalError,
+)
 
 
 class Remote:
@@ -63,16 +89,22 @@ class Remote:
         self._loop = asyncio.new_event_loop()
         self._stack = AsyncExitStack()
         self._client: DynamoDBClient | None = None
+        self._opening = asyncio.Lock()
+        self._throttled_at = -PATIENCE_S
         self._thread = threading.Thread(target=self._run, name="storekeeper-dynamodb", daemon=True)
         self._thread.start()
 
-    def call(self, work: Callable[[DynamoDBClient], Awaitable[T]]) -> T:
-        """Blocks for the answer; from any thread but an event loop's."""
-        return self._submit(work).result()
+    def call(
+        self, work: Callable[[DynamoDBClient], Awaitable[T]], *, patience_s: float | None = None
+    ) -> T:
+        """Blocks for the answer; from any thread but an event loop's. `work` may be done again
+        when an answer is lost. Raises `StoreUnavailable` or `Overloaded`, after `patience_s` or
+        `PATIENCE_S` at the latest."""
+        return self._submit(work, patience_s or PATIENCE_S).result()
 
     async def ask(self, work: Callable[[DynamoDBClient], Awaitable[T]]) -> T:
         """The same for an event loop, which goes on meanwhile."""
-        return await asyncio.wrap_future(self._submit(work))
+        return await asyncio.wrap_future(self._submit(work, PATIENCE_S))
 
     def close(self) -> None:
         """Ends the client and its thread; blocks."""
@@ -86,21 +118,32 @@ class Remote:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
 
-    def _submit(self, work: Callable[[DynamoDBClient], Awaitable[T]]) -> Future[T]:
-        return asyncio.run_coroutine_threadsafe(self._do(work), self._loop)
+    def _submit(
+        self, work: Callable[[DynamoDBClient], Awaitable[T]], patience_s: float
+    ) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(self._do(work, patience_s), self._loop)
 
-    async def _do(self, work: Callable[[DynamoDBClient], Awaitable[T]]) -> T:
+    async def _do(self, work: Callable[[DynamoDBClient], Awaitable[T]], patience_s: float) -> T:
+        asked_at = time.monotonic()
         try:
-            if self._client is None:
-                self._client = await self._open()
-            return await work(self._client)
+            async with self._opening:
+                client = self._client = self._client or await self._open()
+            async with asyncio.timeout(patience_s):
+                return await _try(client, work)
+        except TimeoutError as error:
+            if self._throttled_at >= asked_at:
+                raise _too_fast() from error
+            raise StoreUnavailable(
+                f"DynamoDB didn't answer in {patience_s:g} s; check the network, "
+                "STOREKEEPER_AWS_REGION and STOREKEEPER_AWS_ENDPOINT_URL"
+            ) from error
         except (failures.ClientError, failures.BotoCoreError, OSError) as error:
             raise told(error) from error
 
     async def _open(self) -> DynamoDBClient:
         session = AioSession(profile=self._profile)
-        client: DynamoDBClient = await self._stack.enter_async_context(
-            session.create_client(
+        try:
+            context = session.create_client(
                 "dynamodb",
                 region_name=self._region,
                 endpoint_url=self._endpoint,
@@ -108,12 +151,36 @@ class Remote:
                     connect_timeout=CONNECT_S,
                     read_timeout=READ_S,
                     max_pool_connections=CONNECTIONS,
-                    retries={"mode": "adaptive", "total_max_attempts": ATTEMPTS},
+                    # Its limiter slows down by itself when DynamoDB asks for it; it is we who try
+                    # again, as its own first rest is half a second, also for a lost connection.
+                    retries={"mode": "adaptive", "total_max_attempts": 1},
                     tcp_keepalive=True,
                 ),
             )
-        )
+            client: DynamoDBClient = await self._stack.enter_async_context(context)
+        except ValueError as error:
+            if isinstance(error, failures.BotoCoreError):
+                raise
+            raise StoreUnavailable(f"{error}; check STOREKEEPER_AWS_ENDPOINT_URL") from error
+        client.meta.events.register("needs-retry.dynamodb", self._note)
         return client
+
+    def _note(self, response: Any, **_: Any) -> None:
+        if response is not None and response[1].get("Error", {}).get("Code") in _THROTTLED:
+            self._throttled_at = time.monotonic()
+
+
+async def _try(client: DynamoDBClient, work: Callable[[DynamoDBClient], Awaitable[T]]) -> T:
+    rest = FIRST_REST_S
+    for _ in range(TRIES - 1):
+        try:
+            return await work(client)
+        except (failures.ClientError, failures.BotoCoreError, OSError) as error:
+            if not _may_pass(error):
+                raise
+        await asyncio.sleep(random.uniform(rest / 2, rest))  # noqa: S311 - only spreads
+        rest = min(LONGEST_REST_S, rest * 2)
+    return await work(client)
 
 
 def code_of(error: Exception) -> str:
@@ -123,22 +190,41 @@ def code_of(error: Exception) -> str:
     return ""
 
 
+def _may_pass(error: Exception) -> bool:
+    """Whether the same request may succeed in a moment: it is safe to send again in any case."""
+    if isinstance(error, failures.ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status >= 500 or code_of(error) in _THROTTLED
+    return isinstance(error, failures.HTTPClientError | failures.ConnectionError | OSError)
+
+
+def _too_fast() -> Overloaded:
+    return Overloaded("DynamoDB asks for fewer requests; try again shortly", retry_after=1)
+
+
 def told(error: Exception) -> StoreUnavailable | Overloaded:
     """What an operator should know about a failure of DynamoDB or of the way to it."""
     code = code_of(error)
     if code in _THROTTLED:
-        return Overloaded("DynamoDB asks for fewer requests; try again shortly", retry_after=1)
+        return _too_fast()
     if code in _REMEDIES:
         return StoreUnavailable(f"DynamoDB {_REMEDIES[code]} ({_message(error)})")
     if isinstance(error, failures.NoRegionError):
         return StoreUnavailable("no AWS region is set; set STOREKEEPER_AWS_REGION or AWS_REGION")
-    if isinstance(error, failures.ProfileNotFound | failures.NoCredentialsError):
+    if isinstance(error, failures.InvalidRegionError | failures.ProfileNotFound):
         return StoreUnavailable(
-            f"no AWS credentials are found ({error}); give the machine a role, or set AWS_PROFILE"
+            f"{error}; check STOREKEEPER_AWS_REGION and STOREKEEPER_AWS_PROFILE"
+        )
+    if isinstance(error, _NO_CREDENTIALS):
+        return StoreUnavailable(
+            f"no AWS credentials can be had ({error}); give the machine a role, or set AWS_PROFILE"
         )
     if isinstance(error, failures.ClientError):
         return StoreUnavailable(f"DynamoDB failed: {code}: {_message(error)}")
-    return StoreUnavailable(f"DynamoDB can't be reached: {error}; check the network and endpoint")
+    return StoreUnavailable(
+        f"DynamoDB can't be reached: {error}; check the network, STOREKEEPER_AWS_REGION and "
+        "STOREKEEPER_AWS_ENDPOINT_URL"
+    )
 
 
 def _message(error: Exception) -> str:

@@ -22,7 +22,7 @@ _UNSUPPORTED = frozenset({"UnknownOperationException", "UnknownOperation", "NotI
 
 def create_tables(remote: Remote, prefix: str) -> list[str]:
     """Makes what is missing and answers what was done, a sentence each; blocks."""
-    return remote.call(lambda client: _create_all(client, prefix))
+    return remote.call(lambda client: _create_all(client, prefix), patience_s=2 * READY_S)
 
 
 def require_tables(remote: Remote, prefix: str) -> str:
@@ -101,7 +101,7 @@ async def _set_recovery(client: DynamoDBClient, name: str) -> str:
 
 
 async def _require_all(client: DynamoDBClient, prefix: str) -> str:
-    found = await asyncio.gather(*(_require(client, table, prefix) for table in TABLES))
+    found = [await _require(client, table, prefix) for table in TABLES]
     log = found[TABLES.index(COMMITS)]
     return str(log.get("TableId") or f"{log['TableArn']} of {log['CreationDateTime']}")
 

@@ -22,7 +22,7 @@ from storekeeper.domain.changes import ChangeSet
 from storekeeper.domain.errors import Overloaded, StoreUnavailable
 from storekeeper.store.dynamodb.entries import Entry
 from storekeeper.store.dynamodb.follower import Follower
-from storekeeper.store.dynamodb.log import PAGE, Log
+from storekeeper.store.dynamodb.log import Log
 from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.port import Topic
 from storekeeper.store.sqlite.connect import BUSY_MS
@@ -35,6 +35,8 @@ R = TypeVar("R")
 logger = structlog.get_logger(__name__)
 # The longest that a change made on another node stays unseen in the catalogue.
 FOLLOW_S = 0.25
+# The longest rest between looks that fail.
+LONGEST_REST_S = 4.0
 # A node that couldn't look for so long doesn't trust what it remembers of accounts and prices.
 TRUSTED_S = 3.0
 
@@ -65,6 +67,7 @@ class DynamoStore(SqliteStore):
         self._next_look: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._looked_at = 0.0
+        self._opened_at = time.monotonic()
         # Counts down, so that it never meets a real stamp.
         self._mistrust = itertools.count(-1, -1)
         self._closing = False
@@ -133,6 +136,12 @@ class DynamoStore(SqliteStore):
                 self._looking = loop.create_task(self._look(), name="looking at the log")
         await asyncio.shield(self._next_look)
 
+    def lag(self) -> float:
+        return time.monotonic() - max(self._looked_at, self._opened_at)
+
+    async def purge(self, now: datetime, limit: int) -> int:
+        return await super().purge(now, limit) + await self._log.sweep(limit)
+
     async def check_writable(self) -> None:
         await self.catch_up()
         await super().check_writable()
@@ -149,11 +158,15 @@ class DynamoStore(SqliteStore):
 
     async def _follow(self) -> None:
         """Keeps the replica near the end of the log, whether anybody asks or not."""
+        rest = FOLLOW_S
         while not self._closing:
-            await asyncio.sleep(FOLLOW_S)
+            await asyncio.sleep(rest)
             try:
                 await self.catch_up()
+                rest = FOLLOW_S
             except (StoreUnavailable, Overloaded) as error:
+                # What DynamoDB still takes is left to those who wait for it.
+                rest = min(LONGEST_REST_S, rest * 2)
                 logger.warning("the log can't be followed", reason=error.detail)
 
     async def _look(self) -> None:
@@ -172,10 +185,11 @@ class DynamoStore(SqliteStore):
         self._looking = None
 
     async def _look_once(self) -> None:
-        while found := await self._log.fetch(self._follower.seq):
-            await self._write_lane.ask(_application(self._follower, found))
-            if len(found) < PAGE:
-                return
+        is_all = False
+        while not is_all:
+            entries, is_all = await self._log.fetch(self._follower.seq)
+            if entries:
+                await self._write_lane.ask(_application(self._follower, entries))
 
 
 def _application(follower: Follower, found: Sequence[Entry]) -> Callable[[], None]:

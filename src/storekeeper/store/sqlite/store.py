@@ -130,6 +130,9 @@ class SqliteStore:
     async def catch_up(self) -> None:
         """The file always knows."""
 
+    def lag(self) -> float:
+        return 0.0
+
     async def ask(
         self,
         question: Callable[[Reader], R],

@@ -1,0 +1,159 @@
+"""A shop on DynamoDB that can't be opened says in one sentence what to change, by the program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from storekeeper.cli.console import UNAVAILABLE
+from storekeeper.store.dynamodb.opening import make_tables
+from storekeeper.store.dynamodb.remote import Remote
+from tests.cli.terminal import Terminal
+from tests.contract.engines import prefix_of
+from tests.support import faulty_dynamodb as dynamo
+from tests.support import local_engines
+from tests.support.faulty_dynamodb import Fault, FaultyDynamo
+from tests.support.nodes import REGION, node
+from tools.engines.launch import CREDENTIALS, free_port
+
+INIT = ("init",)
+SERVE = ("serve", "--port", "0")
+
+
+@pytest.fixture
+def proxy() -> Iterator[FaultyDynamo]:
+    with FaultyDynamo() as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, proxy: FaultyDynamo, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Where everything is as it must be, but for the tables."""
+    local_engines.use_local_credentials(monkeypatch)
+    terminal = Terminal(tmp_path)
+    terminal.environment |= {
+        **CREDENTIALS,
+        "HOME": str(tmp_path),
+        "STOREKEEPER_STORE": "dynamodb",
+        "STOREKEEPER_SECRET_KEY": "k" * 48,
+        "STOREKEEPER_AWS_REGION": REGION,
+        "STOREKEEPER_AWS_ENDPOINT_URL": proxy.url,
+        "STOREKEEPER_DYNAMODB_PREFIX": prefix_of(tmp_path),
+    }
+    return terminal
+
+
+def with_tables(folder: Path) -> None:
+    make_tables(region=REGION, endpoint=local_engines.url("dynamodb"), prefix=prefix_of(folder))
+
+
+def says(terminal: Terminal, command: tuple[str, ...], *told: str, **environment: str) -> None:
+    """The command ends with 3 and one sentence, which names all that is `told`."""
+    ended = terminal.run(*command, **environment)
+    assert ended.code == UNAVAILABLE, ended.err
+    (sentence,) = ended.err.splitlines()
+    assert sentence.startswith("storekeeper: ")
+    for text in told:
+        assert text in sentence
+
+
+@pytest.mark.parametrize("command", [INIT, SERVE], ids=["init", "serve"])
+def test_where_nothing_listens(terminal, command):
+    address = f"http://127.0.0.1:{free_port()}"
+    says(
+        terminal,
+        command,
+        "can't be reached",
+        address,
+        "STOREKEEPER_AWS_REGION",
+        STOREKEEPER_AWS_ENDPOINT_URL=address,
+    )
+
+
+def test_an_endpoint_that_is_no_address(terminal):
+    says(
+        terminal,
+        SERVE,
+        "nowhere",
+        "STOREKEEPER_AWS_ENDPOINT_URL",
+        STOREKEEPER_AWS_ENDPOINT_URL="nowhere",
+    )
+
+
+def test_a_region_that_is_none(terminal):
+    says(terminal, INIT, "Mars", "STOREKEEPER_AWS_REGION", STOREKEEPER_AWS_REGION="Mars!")
+
+
+def test_no_region(terminal):
+    for name in ("STOREKEEPER_AWS_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        del terminal.environment[name]
+    says(terminal, INIT, "set STOREKEEPER_AWS_REGION")
+
+
+def test_no_credentials(terminal):
+    nothing = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    says(terminal, SERVE, "no AWS credentials", "AWS_PROFILE", **nothing)
+
+
+def test_a_profile_that_is_not_there(terminal):
+    says(
+        terminal, INIT, "elsewhere", "STOREKEEPER_AWS_PROFILE", STOREKEEPER_AWS_PROFILE="elsewhere"
+    )
+
+
+def test_missing_tables(terminal):
+    says(terminal, SERVE, "there is no table", "storekeeper init", "STOREKEEPER_DYNAMODB_PREFIX")
+
+
+def test_tables_of_something_else(terminal, tmp_path):
+    remote = Remote(region=REGION, endpoint=local_engines.url("dynamodb"))
+
+    async def make(client):
+        await client.create_table(
+            TableName=f"{prefix_of(tmp_path)}commits",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        )
+
+    remote.call(make)
+    remote.close()
+    says(terminal, SERVE, "isn't one of Storekeeper's", "STOREKEEPER_DYNAMODB_PREFIX")
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (dynamo.UNKNOWN, "AWS_PROFILE"),
+        (dynamo.UNSIGNED, "secret key"),
+        (dynamo.EXPIRED, "renew them"),
+        (dynamo.SKEWED, "clock"),
+        (dynamo.DENIED, "permissions"),
+    ],
+    ids=lambda value: value.name if isinstance(value, Fault) else "",
+)
+def test_what_dynamodb_refuses(terminal, tmp_path, proxy, fault, told):
+    with_tables(tmp_path)
+    proxy.fail("DescribeTable", fault)
+    says(terminal, SERVE, told)
+    proxy.fail("CreateTable", fault)
+    says(terminal, INIT, told)
+
+
+@pytest.mark.parametrize("operation", ["PutItem", "Query"])
+def test_a_right_that_is_missing_is_told_at_the_start(terminal, tmp_path, proxy, operation):
+    """Not when the first customer orders."""
+    with_tables(tmp_path)
+    proxy.fail(operation, dynamo.DENIED)
+    says(terminal, SERVE, "permissions", "docs/dynamodb.md")
+
+
+@pytest.mark.parametrize("operation", ["DescribeTable", "Query", "PutItem"])
+async def test_a_fault_that_passes_keeps_no_shop_closed(tmp_path, proxy, operation):
+    for fault in (dynamo.BROKEN, dynamo.RESET, dynamo.RESET_AFTER, dynamo.SLOWED, dynamo.SILENT):
+        proxy.fail(operation, fault, times=1)
+        async with node(tmp_path, 0, proxy.url) as shop:
+            assert await shop.store.verify() == []
+    assert proxy.failed[operation] == 5
