@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import uuid
 from pathlib import Path
@@ -17,6 +16,7 @@ from tests.support import local_engines
 from tests.support.clock import Clock
 from tests.support.ids import Ids
 from tests.support.shop import Engine
+from tests.support.tables import prefix_of
 from tools.engines.launch import CREDENTIALS
 
 
@@ -30,7 +30,7 @@ async def dynamodb(place: Path, *, clock: Clock, new_id: Ids, **limits: int) -> 
     each node has."""
     endpoint = local_engines.url("dynamodb")
     os.environ.update(CREDENTIALS)
-    prefix = f"t{hashlib.sha256(str(place).encode()).hexdigest()[:16]}-"
+    prefix = prefix_of(place)
     place.mkdir(parents=True, exist_ok=True)
 
     def open_store() -> Store:
