@@ -14,11 +14,9 @@ import apsw
 import pytest
 
 from storekeeper.demo import open_sample
-from tests.cli.terminal import Terminal, eventually
+from tests.cli.terminal import Terminal, eventually, terminal_on_dynamodb
 from tests.replay.rows import HEADER, correction, csv_line
 from tests.replay.test_figures import REAL_FILE
-from tests.support import tables
-from tools.engines.launch import CREDENTIALS
 
 SMALL = (
     csv_line(invoice_no="1", quantity="6", price="2.55"),
@@ -39,13 +37,7 @@ def terminal(tmp_path) -> Terminal:
 
 @pytest.fixture
 def on_dynamodb(tmp_path) -> Terminal:
-    """In a folder of a node whose shop is on DynamoDB."""
-    terminal = Terminal(tmp_path)
-    settings = tables.settings_of(tmp_path)
-    terminal.environment |= {f"STOREKEEPER_{name.upper()}": settings[name] for name in settings}
-    terminal.environment |= CREDENTIALS
-    terminal.ok("init")
-    return terminal
+    return terminal_on_dynamodb(tmp_path)
 
 
 def write(terminal: Terminal, *lines: str) -> Path:
