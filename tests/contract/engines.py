@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import uuid
 from pathlib import Path
@@ -16,13 +17,17 @@ from tests.support import local_engines
 from tests.support.clock import Clock
 from tests.support.ids import Ids
 from tests.support.shop import Engine
-from tests.support.tables import prefix_of
 from tools.engines.launch import CREDENTIALS
 
 
 async def sqlite(place: Path, *, clock: Clock, new_id: Ids, **limits: int) -> Store:
     """One file in the folder `place`."""
     return SqliteStore(place / "shop.db", clock=clock, new_id=new_id, **limits)
+
+
+def prefix_of(place: Path) -> str:
+    """What the names of the tables of the shop at `place` begin with."""
+    return f"t{hashlib.sha256(str(place).encode()).hexdigest()[:16]}-"
 
 
 async def dynamodb(place: Path, *, clock: Clock, new_id: Ids, **limits: int) -> Store:

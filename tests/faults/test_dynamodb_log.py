@@ -71,10 +71,6 @@ class DroppingProxy:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.cut()
-
-    def cut(self) -> None:
-        """Ends all connections; there are no new ones."""
         self._server.close()
         for task in self._tasks:
             task.cancel()

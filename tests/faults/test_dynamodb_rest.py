@@ -11,10 +11,11 @@ import pytest
 
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.changes import ChangeSet, Put
+from storekeeper.domain.errors import StoreUnavailable
 from storekeeper.store.dynamodb import store as module
+from storekeeper.store.dynamodb.log import Log
 from storekeeper.store.port import ProductQuery, Store
 from tests.contract.engines import dynamodb
-from tests.faults.test_dynamodb_log import DroppingProxy, node
 from tests.support.shop import Shop, shop_at
 
 PATIENCE_S = 30.0
@@ -85,10 +86,17 @@ async def test_a_node_trusts_nothing_that_it_remembers_from_before_a_rest(
             pass
 
 
-async def test_pages_are_shown_while_dynamodb_is_away(tmp_path: Path) -> None:
+async def test_pages_are_shown_while_the_log_cannot_be_asked(
+    here: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Customers who only look around lose nothing by an outage."""
-    async with DroppingProxy() as proxy, node(tmp_path, 0, proxy.url) as shop:
-        mug = await shop.sell("MUG")
-        proxy.cut()
-        await long_enough()
-        assert await names(shop.store) == [mug.name]
+
+    async def away(*_: object) -> None:
+        raise StoreUnavailable("DynamoDB is away")
+
+    mug = await here.sell("MUG")
+    monkeypatch.setattr(Log, "fetch", away)
+    await long_enough()
+    assert await names(here.store) == [mug.name]
+    with pytest.raises(StoreUnavailable):
+        await here.store.get(Product, mug.id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -10,16 +9,12 @@ from typing import Any
 from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.setup import create_tables
 from storekeeper.store.dynamodb.tables import TABLES
+from tests.contract.engines import prefix_of
 from tests.support import local_engines
 from tools.engines.launch import CREDENTIALS
 
 REGION = "eu-west-1"
 SECRET = "the same key on every node of a test"
-
-
-def prefix_of(place: Path) -> str:
-    """What the names of the tables of the shop at `place` begin with."""
-    return f"t{hashlib.sha256(str(place).encode()).hexdigest()[:16]}-"
 
 
 def settings_of(place: Path) -> dict[str, Any]:

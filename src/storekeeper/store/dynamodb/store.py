@@ -37,10 +37,10 @@ R = TypeVar("R")
 logger = structlog.get_logger(__name__)
 # The longest that a change made on another node stays unseen in the catalogue.
 FOLLOW_S = 0.25
-# Each look costs a read unit, so a node that nobody asks rests between two. Less than `TRUSTED_S`.
-IDLE_S = 2.0
 # A node that couldn't look for so long doesn't trust what it remembers of accounts and prices.
 TRUSTED_S = 3.0
+# Each look costs a read unit, so a node that nobody asks rests so long between two.
+IDLE_S = 2.0
 
 
 class DynamoStore(SqliteStore):
@@ -69,10 +69,10 @@ class DynamoStore(SqliteStore):
         self._next_look: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._looked_at = 0.0
-        self._wanted = asyncio.Event()
-        self._is_resting = False
         # Counts down, so that it never meets a real stamp.
         self._mistrust = itertools.count(-1, -1)
+        self._wanted = asyncio.Event()
+        self._is_resting = False
         self._closing = False
         self._following: asyncio.Task[None] | None = None
         try:
@@ -172,7 +172,7 @@ class DynamoStore(SqliteStore):
     async def _follow(self) -> None:
         """Keeps the replica near the end of the log, whether anybody asks or not."""
         while not self._closing:
-            await self._rest()
+            await self._rest(FOLLOW_S)
             try:
                 if self._age() > FOLLOW_S:
                     await self.catch_up()
@@ -180,13 +180,13 @@ class DynamoStore(SqliteStore):
                 logger.warning("the log can't be followed", reason=error.detail)
             self._is_resting = False
 
-    async def _rest(self) -> None:
-        """`FOLLOW_S` while pages and memories are asked for, `IDLE_S` while they aren't."""
+    async def _rest(self, shortest: float) -> None:
+        """`shortest` while pages and memories are asked for, `IDLE_S` while they aren't."""
         self._wanted.clear()
-        await asyncio.sleep(FOLLOW_S)
+        await asyncio.sleep(shortest)
         self._is_resting = not self._wanted.is_set()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(IDLE_S - FOLLOW_S):
+            async with asyncio.timeout(IDLE_S - shortest):
                 await self._wanted.wait()
 
     async def _look(self) -> None:
