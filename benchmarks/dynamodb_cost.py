@@ -119,7 +119,7 @@ def run(run: Run, report: Report) -> None:
         asyncio.run(_idle([settings, other], meter, report, prices, seconds))
     report.notes.append(
         "units are reckoned from the items that went over the wire, by Amazon's rules; prices are "
-        f"of {prices['checked']} ({PRICES.name})"
+        f"of {prices['as_of']} ({PRICES.name})"
     )
 
 
