@@ -27,6 +27,9 @@ NAMES = (
     "workers",
     "kill",
     "replay",
+    "dynamodb_cost",
+    "dynamodb_nodes",
+    "dynamodb_replay",
     "sqlite_binding",
 )
 RESULTS = Path("docs/benchmarks.md")

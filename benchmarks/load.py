@@ -62,7 +62,7 @@ def send_all(
     answered: Answered = lambda tag, status, body: None,
 ) -> Slice:
     """Sends until the source is empty; every answer is passed on."""
-    return run(_send_all(port, source, clients, answered))
+    return run(send_all_from(port, source, clients=clients, answered=answered))
 
 
 def run(work: Awaitable[T]) -> T:
@@ -96,7 +96,10 @@ async def _measure(port: int, source: Source, seconds: float, clients: int, warm
     return found
 
 
-async def _send_all(port: int, source: Source, clients: int, answered: Answered) -> Slice:
+async def send_all_from(
+    port: int, source: Source, *, clients: int = CLIENTS, answered: Answered
+) -> Slice:
+    """As `send_all`, for an event loop that sends to several servers."""
     tally = Tally()
 
     def add(tag: Any, status: int, body: bytes, seconds: float) -> None:

@@ -13,8 +13,25 @@ from tests.api.shopfront import Front, Seed, front_at, in_one_task, seed_shop
 
 
 @pytest.fixture(scope="session")
-def seed(tmp_path_factory: pytest.TempPathFactory) -> Seed:
+def seed_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Seed:
     return seed_shop(tmp_path_factory.mktemp("seed"))
+
+
+@pytest.fixture(scope="session")
+def seed(seed_on_sqlite: Seed) -> Seed:
+    return seed_on_sqlite
+
+
+@pytest.fixture(scope="session")
+def seed_on_dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Seed:
+    return seed_shop(tmp_path_factory.mktemp("seed-on-dynamodb"), "dynamodb")
+
+
+@pytest.fixture(params=["sqlite", "dynamodb"])
+def seed_of_each_store(request: pytest.FixtureRequest) -> Seed:
+    """For modules whose tests run on both stores: they name it as their `seed`."""
+    found: Seed = request.getfixturevalue(f"seed_on_{request.param}")
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -8,19 +8,20 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import msgspec
 from litestar import Litestar
 
-from storekeeper.app import Shop, build_shop, make_asgi
+from storekeeper.app import Shop, build_shop, create_tables, make_asgi
 from storekeeper.config import Settings
 from storekeeper.domain.accounts import Role
 from storekeeper.services.base import BY_SYSTEM
 from storekeeper.services.catalog import ProductInput
 from storekeeper.services.inventory import ReceiveRequest
 from tests.api.contract import Contract
+from tests.support import tables
 from tests.support.builders import pounds
 from tests.support.clock import Clock
 from tests.support.ids import Ids
@@ -49,11 +50,12 @@ class Person(msgspec.Struct, frozen=True):
 
 
 class Seed(msgspec.Struct, frozen=True):
-    """What a folder with a seeded shop holds."""
+    """What a folder with a seeded shop holds; on DynamoDB the tables named after it."""
 
     folder: str
     people: dict[str, Person]
     products: dict[str, str]
+    store: Literal["sqlite", "dynamodb"] = "sqlite"
 
 
 @dataclass
@@ -106,18 +108,20 @@ def settings_at(folder: Path, **settings: Any) -> Settings:
     )
 
 
-def seed_shop(folder: Path) -> Seed:
+def seed_shop(folder: Path, store: Literal["sqlite", "dynamodb"] = "sqlite") -> Seed:
     """Makes a shop with the people and products above; the tests copy it."""
+    settings = settings_at(folder, **(tables.settings_of(folder) if store == "dynamodb" else {}))
+    create_tables(settings)
 
     async def made() -> Seed:
-        shop = build_shop(settings_at(folder), clock=Clock(), new_id=Ids(node=1))
+        shop = build_shop(settings, clock=Clock(), new_id=Ids(node=1))
         try:
             await shop.prepare()
             people = {name: await _person(shop, name, role) for name, role in PEOPLE.items()}
             products = {sku: await _product(shop, sku) for sku in PRODUCTS}
         finally:
             await shop.close()
-        return Seed(str(folder), people, products)
+        return Seed(str(folder), people, products, store)
 
     return asyncio.run(made())
 
@@ -160,7 +164,10 @@ async def front_at(
     **settings: Any,
 ) -> AsyncIterator[Front]:
     """Opens the shop in `folder`, putting a seeded one there first if there is none."""
-    if not (folder / "shop.db").exists():
+    if seed.store == "dynamodb":
+        await asyncio.to_thread(tables.copy_shop, Path(seed.folder), folder)
+        settings = tables.settings_of(folder) | settings
+    elif not (folder / "shop.db").exists():
         shutil.copytree(seed.folder, folder, dirs_exist_ok=True)
     clock = clock or Clock()
     shop = build_shop(settings_at(folder, **settings), clock=clock, new_id=Ids(node))

@@ -12,6 +12,11 @@ from tests.api.shopfront import Front, Seed, front_at
 ADDRESS = {"name": "Ada", "line1": "12 Square", "city": "London", "country": "GB"}
 
 
+@pytest.fixture
+def seed(seed_of_each_store: Seed) -> Seed:
+    return seed_of_each_store
+
+
 async def test_placing_reserves_and_confirming_takes_the_stock(front: Front):
     order = await front.placed("ada", ("MUG", 3), shipping_address=ADDRESS, note="ring twice")
     assert (order["state"], order["total"]["amount"]) == ("pending", 2_997)

@@ -16,6 +16,9 @@ from typing import Any
 
 import httpx
 
+from tests.support import tables
+from tools.engines.launch import CREDENTIALS
+
 COMMAND = (sys.executable, "-m", "storekeeper")
 PATIENCE_S = 60.0
 
@@ -94,6 +97,16 @@ class Terminal:
     def errors(self) -> str:
         """What the processes started here wrote to stderr."""
         return (self.folder / "err.txt").read_text()
+
+
+def terminal_on_dynamodb(folder: Path) -> Terminal:
+    """In the folder of a node whose shop has tables of its own."""
+    terminal = Terminal(folder)
+    settings = tables.settings_of(folder)
+    terminal.environment |= {f"STOREKEEPER_{name.upper()}": settings[name] for name in settings}
+    terminal.environment |= CREDENTIALS
+    terminal.ok("init")
+    return terminal
 
 
 class Served:

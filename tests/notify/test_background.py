@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 
 from storekeeper.domain.changes import ChangeSet, Put
@@ -14,9 +16,17 @@ from storekeeper.domain.work import Lease
 from storekeeper.notify.console import Console
 from storekeeper.services.background import LEASE, Background
 from storekeeper.services.leases import Tenure
+from tests.contract.engines import ENGINES
 from tests.notify.sinks import Recorder, a_relay, happens
 from tests.support.builders import a_call, a_request, an_event
-from tests.support.shop import Shop
+from tests.support.shop import Shop, shop_at
+
+
+@pytest.fixture(params=sorted(ENGINES))
+async def shop(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shop]:
+    """On each store: its processes agree through nothing else."""
+    async with shop_at(ENGINES[request.param], tmp_path) as shop:
+        yield shop
 
 
 def a_tenure(shop: Shop, holder: str, seconds: int = 10) -> Tenure:

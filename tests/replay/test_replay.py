@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import apsw
 import pytest
 
 from storekeeper.demo import open_sample
-from tests.cli.terminal import Terminal, eventually
+from tests.cli.terminal import Terminal, eventually, terminal_on_dynamodb
 from tests.replay.rows import HEADER, correction, csv_line
 from tests.replay.test_figures import REAL_FILE
 
@@ -32,6 +33,11 @@ SMALL = (
 @pytest.fixture
 def terminal(tmp_path) -> Terminal:
     return Terminal(tmp_path)
+
+
+@pytest.fixture
+def on_dynamodb(tmp_path) -> Terminal:
+    return terminal_on_dynamodb(tmp_path)
 
 
 def write(terminal: Terminal, *lines: str) -> Path:
@@ -156,11 +162,45 @@ def test_the_real_first_week_comes_to_the_files_figures(terminal):
     terminal.ok("verify")
 
 
+def test_a_history_on_dynamodb_comes_to_the_figures_of_the_embedded_store(on_dynamodb, tmp_path):
+    path = write(on_dynamodb, *SMALL)
+    far = on_dynamodb.ok("replay", path, "--json").json
+    folder = tmp_path / "embedded"
+    folder.mkdir()
+    near = Terminal(folder).ok("replay", path, "--json").json
+    assert (far["equal"], far["differences"]) == (True, [])
+    assert figures(far) == figures(near)
+
+
+def test_the_real_first_day_on_dynamodb_goes_on_on_another_machine(on_dynamodb):
+    """The second machine has nothing but the tables."""
+    if not REAL_FILE.exists():
+        pytest.skip("the real invoice lines aren't at ../shared/data beside the repository")
+    path = _first_day(on_dynamodb)
+    on_dynamodb.ok("replay", path, "--limit", "50")
+    for file in (on_dynamodb.folder / "data").glob("*replica.db*"):
+        file.unlink()
+    report = on_dynamodb.ok("replay", path, "--json").json
+    found = figures(report)
+    assert (report["resumed_at"] > 0, report["equal"], report["differences"]) == (True, True, [])
+    assert (found["orders"], found["revenue"]) == (127, 5896079)
+
+
 def test_a_compressed_file_is_the_same_file(terminal):
     text = "\n".join((HEADER, *SMALL)) + "\n"
     path = terminal.folder / "lines.csv.gz"
     path.write_bytes(gzip.compress(text.encode()))
     assert terminal.ok("replay", path, "--json").json["equal"]
+
+
+def _first_day(terminal: Terminal) -> Path:
+    """The lines of the real file's first day, as a file of their own."""
+    path = terminal.folder / "day.csv"
+    with gzip.open(REAL_FILE, "rt") as lines:
+        path.write_text(
+            "".join(itertools.takewhile(lambda line: ",2010-12-02T" not in line, lines))
+        )
+    return path
 
 
 def _reached(terminal: Terminal, after: int) -> int | None:

@@ -2,13 +2,15 @@
 
 Questions are answered by the replica, by the same code as on one machine. What depends on the
 newest state first asks the log whether there is more, once for all who ask at the same time;
-the catalogue's pages don't, and are as old as the last look at the log, at most `FOLLOW_S`.
-Commits are entries of the log (`store.dynamodb.log`).
+the catalogue's pages only do if nobody has for `FOLLOW_S`, and wait no longer than that. A node that
+nobody asks looks every `IDLE_S`, and looks again before it trusts what it remembers. Commits are
+entries of the log (`store.dynamodb.log`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import Callable, Sequence
@@ -39,6 +41,8 @@ FOLLOW_S = 0.25
 LONGEST_REST_S = 4.0
 # A node that couldn't look for so long doesn't trust what it remembers of accounts and prices.
 TRUSTED_S = 3.0
+# Each look costs a read unit, so a node that nobody asks rests so long between two.
+IDLE_S = 2.0
 
 
 class DynamoStore(SqliteStore):
@@ -70,6 +74,8 @@ class DynamoStore(SqliteStore):
         self._opened_at = time.monotonic()
         # Counts down, so that it never meets a real stamp.
         self._mistrust = itertools.count(-1, -1)
+        self._wanted = asyncio.Event()
+        self._is_resting = False
         self._closing = False
         self._following: asyncio.Task[None] | None = None
         try:
@@ -107,6 +113,8 @@ class DynamoStore(SqliteStore):
     ) -> R:
         if fresh:
             await self.catch_up()
+        elif self._age() > FOLLOW_S:
+            await self._glance()
         return await super().ask(question, search=search, long=long, fresh=fresh)
 
     async def commit(self, change: ChangeSet) -> None:
@@ -117,9 +125,10 @@ class DynamoStore(SqliteStore):
 
     def stamp(self, topic: Topic, key: str) -> int:
         """Of changes on this node at once; of others' when it has looked at the log. A node that
-        couldn't look for `TRUSTED_S` answers another number each time: nothing that it remembers
-        may be trusted."""
-        if time.monotonic() - self._looked_at > TRUSTED_S:
+        couldn't look for `TRUSTED_S`, or rested until now, answers another number each time:
+        nothing that it remembers may be trusted before it has looked."""
+        self._wanted.set()
+        if self._age() > (FOLLOW_S if self._is_resting else TRUSTED_S):
             return next(self._mistrust)
         return super().stamp(topic, key)
 
@@ -156,18 +165,42 @@ class DynamoStore(SqliteStore):
         await super().close()
         await asyncio.to_thread(self._remote.close)
 
+    def _age(self) -> float:
+        """Seconds since the last look at the log that went well."""
+        return time.monotonic() - self._looked_at
+
+    async def _glance(self) -> None:
+        """A look for a page that may be old: it waits for it, but not for long."""
+        self._wanted.set()
+        try:
+            async with asyncio.timeout(FOLLOW_S):
+                await self.catch_up()
+        except (TimeoutError, StoreUnavailable, Overloaded) as error:
+            logger.debug("a page is as old as the last look", reason=str(error))
+
     async def _follow(self) -> None:
         """Keeps the replica near the end of the log, whether anybody asks or not."""
         rest = FOLLOW_S
         while not self._closing:
-            await asyncio.sleep(rest)
+            await self._rest(rest)
             try:
-                await self.catch_up()
+                if self._age() > FOLLOW_S:
+                    await self.catch_up()
                 rest = FOLLOW_S
             except (StoreUnavailable, Overloaded) as error:
                 # What DynamoDB still takes is left to those who wait for it.
                 rest = min(LONGEST_REST_S, rest * 2)
                 logger.warning("the log can't be followed", reason=error.detail)
+            self._is_resting = False
+
+    async def _rest(self, shortest: float) -> None:
+        """`shortest` while pages and memories are asked for, `IDLE_S` while they aren't."""
+        self._wanted.clear()
+        await asyncio.sleep(shortest)
+        self._is_resting = not self._wanted.is_set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, IDLE_S - shortest)):
+                await self._wanted.wait()
 
     async def _look(self) -> None:
         """One look after the other while somebody waits; each serves all who asked before it."""

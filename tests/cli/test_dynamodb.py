@@ -1,0 +1,43 @@
+"""The commands of a shop on DynamoDB do what they do in a file, or say why they don't."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from tests.cli.terminal import terminal_on_dynamodb
+
+GOODS = "sku,name,price\nKETTLE,The kettle,29.00\n"
+COUNT = "sku,location,on_hand\nKETTLE,main,7\n"
+
+
+def test_a_shop_is_made_filled_checked_and_taken_out_again(tmp_path: Path) -> None:
+    terminal = terminal_on_dynamodb(tmp_path)
+    goods, count = tmp_path / "goods.csv", tmp_path / "count.csv"
+    goods.write_text(GOODS)
+    count.write_text(COUNT)
+    terminal.ok("import", "products", goods)
+    terminal.ok("import", "stock", count)
+    terminal.ok("verify")
+    for file in (tmp_path / "data").glob("*replica.db*"):
+        file.unlink()
+    (row,) = csv.DictReader(io.StringIO(terminal.ok("export", "stock").out))
+    assert (row["sku"], row["on_hand"]) == ("KETTLE", "7")
+
+
+def test_the_demo_shop_can_be_looked_at_on_dynamodb_too(tmp_path: Path) -> None:
+    terminal = terminal_on_dynamodb(tmp_path)
+    terminal.ok("demo")
+    terminal.ok("verify")
+    orders = list(csv.DictReader(io.StringIO(terminal.ok("export", "orders").out)))
+    assert len({line["number"] for line in orders}) > 100
+
+
+def test_a_backup_of_a_file_is_not_taken_for_one_of_the_tables(tmp_path: Path) -> None:
+    """Who believes in a copy of the replica has no backup of the shop."""
+    terminal = terminal_on_dynamodb(tmp_path)
+    ended = terminal.run("backup", tmp_path / "copy.db")
+    assert ended.code == 2
+    assert "point-in-time recovery" in ended.err
+    assert not (tmp_path / "copy.db").exists()
