@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from litestar import Controller, Request, get
 from litestar.openapi.datastructures import ResponseSpec
+from msgspec import UNSET, UnsetType
 
 from storekeeper.domain.errors import ShopError
 from storekeeper.domain.types import Struct
@@ -25,11 +26,13 @@ class Health(Struct, frozen=True, kw_only=True):
 
 
 class Readiness(Struct, frozen=True, kw_only=True):
-    """What this process needs to serve, each `ok` or what is wrong with it."""
+    """What this process needs to serve, each `ok` or what is wrong with it. `cache`, where one is
+    shared, can be `degraded`: requests are served without it, slower."""
 
     status: Literal["ready", "not ready"]
     store: str
     relay: str
+    cache: str | UnsetType = UNSET
 
 
 class Operation(Controller):
@@ -65,7 +68,12 @@ class Operation(Controller):
         relay = "ok" if shop.background.is_alive() else "not running"
         is_ready = store == relay == "ok"
         return Answer(
-            Readiness(status="ready" if is_ready else "not ready", store=store, relay=relay),
+            Readiness(
+                status="ready" if is_ready else "not ready",
+                store=store,
+                relay=relay,
+                cache=_cache_of(shop.cache_trouble()),
+            ),
             status_code=200 if is_ready else 503,
         )
 
@@ -81,6 +89,7 @@ class Operation(Controller):
         deliveries, low stock."""
         shop = request.app.state.shop
         lag = await shop.relay.lag()
+        trouble = shop.cache_trouble()
         gauges = {
             "storekeeper_write_queue_depth": float(shop.store.queue_depth()),
             "storekeeper_outbox_lag_events": float(lag.events),
@@ -89,4 +98,12 @@ class Operation(Controller):
             "storekeeper_dead_letters": float(lag.dead),
             "storekeeper_low_stock_products": float(await shop.store.low_count()),
         }
+        if trouble is not None:
+            gauges["storekeeper_cache_away"] = float(bool(trouble))
         return Answer(shop.metrics.text(gauges), media_type=CONTENT_TYPE)
+
+
+def _cache_of(trouble: str | None) -> str | UnsetType:
+    if trouble is None:
+        return UNSET
+    return f"degraded: {trouble}" if trouble else "ok"

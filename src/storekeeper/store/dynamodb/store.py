@@ -9,6 +9,7 @@ Commits are entries of the log (`store.dynamodb.log`).
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import time
 from collections.abc import Callable, Sequence
@@ -119,6 +120,16 @@ class DynamoStore(SqliteStore):
         if time.monotonic() - self._looked_at > TRUSTED_S:
             return next(self._mistrust)
         return super().stamp(topic, key)
+
+    @property
+    def identity(self) -> str:
+        """That of the log, which all nodes follow."""
+        return hashlib.sha256(self._log_id.encode()).hexdigest()[:16]
+
+    def moment(self) -> int | None:
+        if time.monotonic() - self._looked_at > TRUSTED_S:
+            return None
+        return super().moment()
 
     async def catch_up(self) -> None:
         """Returns when the replica holds all that was in the log when this was called."""
