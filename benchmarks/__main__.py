@@ -27,6 +27,7 @@ NAMES = (
     "kill",
     "replay",
     "sqlite_binding",
+    "cache",
 )
 RESULTS = Path("docs/benchmarks.md")
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from storekeeper.cache import valkey
 from tests.api.shopfront import Seed, seed_shop
 from tests.cache.server import a_server
 from tools.engines.launch import Running
@@ -15,6 +16,20 @@ from tools.engines.launch import Running
 def server() -> Iterator[Running]:
     with a_server() as started:
         yield started
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that runs other tests beside this one is late without being away."""
+    monkeypatch.setattr(valkey, "ANSWER_S", 10.0)
+    monkeypatch.setattr(valkey, "PROBE_S", 10.0)
+
+
+@pytest.fixture
+def impatience(monkeypatch: pytest.MonkeyPatch, patience: None) -> None:
+    """As long as a shop waits."""
+    monkeypatch.setattr(valkey, "ANSWER_S", 0.05)
+    monkeypatch.setattr(valkey, "PROBE_S", 1.0)
 
 
 @pytest.fixture(scope="session")

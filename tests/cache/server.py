@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from valkey import Valkey
 
@@ -29,7 +29,7 @@ def url_of(server: Running | Line) -> str:
     return f"valkey://127.0.0.1:{server.port}/0"
 
 
-def told(server: Running) -> Valkey:
+def told(server: Running) -> Any:
     """A plain client, to look into the server and to lie to it."""
     return Valkey(port=server.port, socket_timeout=PATIENCE_S)
 

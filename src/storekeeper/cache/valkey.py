@@ -1,7 +1,7 @@
 """The cache that nodes share: a server that speaks the Valkey protocol, such as ElastiCache.
 
-No request waits for a server that doesn't answer: an answer has `ANSWER_S`, and after the first
-that failed none is asked for until a task of its own has heard from the server again.
+No request waits for a server that doesn't answer: an answer has `ANSWER_S`, and after a few that
+came too late none is asked for until a task of its own has heard from the server again.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from storekeeper.cache.port import LARGEST_VALUE, Lease
 R = TypeVar("R")
 Trouble = Literal["unreachable", "refused", "garbage", "too_large"]
 ANSWER_S: Final = 0.05
+# So many late answers in a row; one may be the fault of this process, which was busy.
+MOST_LATE: Final = 3
 # Connecting takes longer, with TLS and a password, and no request waits for it.
 PROBE_S: Final = 1.0
 REST_S: Final = 1.0
@@ -68,6 +70,7 @@ class Link:
         self._rest_seconds = rest_seconds
         # Not asked before the first probe has come back.
         self._why_not = "not reached yet"
+        self._late = 0
         self._is_told = False
         self._up_since = 0.0
         self._no_writes_until = 0.0
@@ -115,9 +118,17 @@ class Link:
             if writes:
                 self._refused(error)
             raise Away from error
+        except (TimeoutError, SlowServer) as error:
+            self._late += 1
+            if self._late < MOST_LATE:
+                self.count("unreachable")
+            else:
+                self._lost(error)
+            raise Away from error
         except (ValkeyError, OSError, ValueError) as error:
             self._lost(error)
             raise Away from error
+        self._late = 0
         if self._is_told and self._now() - self._up_since >= STEADY_S:
             logger.info("the cache is back")
             self._is_told = False
@@ -141,6 +152,7 @@ class Link:
         else:
             self._wake.clear()
             self._why_not = ""
+            self._late = 0
             self._up_since = self._now()
 
     def _lost(self, error: Exception) -> None:
