@@ -166,12 +166,13 @@ class Shop:
         )
         self.outside_accounts = OutsideAccounts(self.tools)
         self.outside = outside_of(settings, self.outside_accounts, self.tools.clock)
+        self.proofs = self._shared_proofs()
         self.authenticator = StoreAuthenticator(
             self.store,
             access_tokens,
             clock=self.tools.clock,
             outside=self.outside,
-            proofs=self._shared_proofs(),
+            proofs=self.proofs,
         )
         self.passwords = Passwords(at_once=settings.password_hashes_at_once)
         self.reset_secrets = ResetSecrets(self.secrets)
@@ -266,6 +267,8 @@ class Shop:
         await self.sender.close()
         if self.cache_link is not None:
             await self.product_reads.settle()
+            if self.proofs is not None:
+                await self.proofs.settle()
             await self.cache_link.close()
         if self.outside is not None:
             await self.outside.tokens.close()

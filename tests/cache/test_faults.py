@@ -176,13 +176,16 @@ async def test_one_that_is_slow_makes_nothing_wrong(
                 await sells_rightly(front)
 
 
+@pytest.mark.parametrize("is_from_the_start", [True, False])
 async def test_one_that_is_no_valkey_is_told_apart_and_left_alone(
-    tmp_path: Path, seed: Seed, server: Running
+    tmp_path: Path, seed: Seed, server: Running, is_from_the_start: bool
 ) -> None:
     async with Line(server.port).open() as line:
-        line.mode = "nonsense"
+        line.mode = "nonsense" if is_from_the_start else "pass"
         with capture_logs() as lines:
             async with shop_with(tmp_path, seed, url_of(line)) as front:
+                assert front.shop.cache_link.is_up is not is_from_the_start
+                line.mode = "nonsense"
                 for _ in range(5):
                     await sells_rightly(front)
                 assert (await readiness(front)).startswith("degraded: ")

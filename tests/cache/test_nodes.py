@@ -179,7 +179,8 @@ async def test_whoever_logs_out_on_one_node_is_out_on_both(
         ada, other = await first.bearer("ada"), await first.bearer("ada")
         await second.shop.store.catch_up()
         assert (await first.me(ada)).status_code == 200
-        await first.shop.authenticator._proofs.settle()  # type: ignore[union-attr]
+        assert first.shop.proofs is not None
+        await first.shop.proofs.settle()
         assert (await second.me(ada)).status_code == 200
         assert far(second, "caller") == 1
         left = await first.http.post("/auth/logout", headers=ada)

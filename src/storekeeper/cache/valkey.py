@@ -60,7 +60,7 @@ class Link:
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS,
-            timeout=ANSWER_S,
+            timeout=PROBE_S,  # `ANSWER_S` ends first
             retry=Retry(NoBackoff(), 0),
             client_name="storekeeper",
         )

@@ -86,7 +86,7 @@ class Operation(Controller):
     )
     async def metrics(self, request: ApiRequest) -> Answer[bytes]:
         """Requests, latency, orders, commit batches, queue depth, outbox lag, failing and dead
-        deliveries, low stock."""
+        deliveries, low stock, looks into the cache."""
         shop = request.app.state.shop
         lag = await shop.relay.lag()
         trouble = shop.cache_trouble()

@@ -124,8 +124,8 @@ class Follower(Writer):
         try:
             position = self._position()
             new = [entry for entry in found if entry.seq > position]
-            bumps = stamps_of(change for entry in new for change in entry.changes)
-            self._stamps.bump(bumps, 2 * position + 1)
+            slots = self._stamps.slots(stamps_of(c for entry in new for c in entry.changes))
+            self._stamps.bump(slots, 2 * position + 1)
             for entry in new:
                 if entry.seq != position + 1:
                     raise StoreUnavailable(
@@ -140,7 +140,7 @@ class Follower(Writer):
         except BaseException:
             self._roll_back()
             raise
-        self._stamps.bump(bumps, 2 * position)
+        self._stamps.bump(slots, 2 * position)
         self._stamps.reach(2 * position)
         self.seq = position
         return len(new)

@@ -17,6 +17,7 @@ import mmap
 import os
 import secrets
 import zlib
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -66,11 +67,17 @@ class Stamps:
         """The last moment that is over: what is read after asking for it holds all until then."""
         return self._counters[_OVER]
 
-    def bump(self, touched: set[tuple[str, str]], moment: int) -> None:
-        """Raises the counters of (topic, key) pairs; only under the write lock."""
-        for slot in {_slot(topic, key) for topic, key in touched}:
-            self._counters[slot] += 1
-            self._counters[_COUNTERS + slot] = moment
+    @staticmethod
+    def slots(touched: Iterable[tuple[str, str]]) -> set[int]:
+        """Where the counters of (topic, key) pairs are."""
+        return {_slot(topic, key) for topic, key in touched}
+
+    def bump(self, slots: Iterable[int], moment: int) -> None:
+        """Raises counters; only under the write lock."""
+        counters = self._counters
+        for slot in slots:
+            counters[slot] += 1
+            counters[_COUNTERS + slot] = moment
 
     def reach(self, moment: int) -> None:
         """Says that a moment is over, after what it changed was bumped."""

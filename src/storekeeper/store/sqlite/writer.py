@@ -177,6 +177,7 @@ class Writer:
     def _commit(self, changes: Sequence[ChangeSet]) -> list[Exception | None]:
         connection = self._connection
         bumps = stamps_of(changes)
+        slots = self._stamps.slots(bumps)
         connection.execute("BEGIN IMMEDIATE")
         try:
             writes_products = ("catalog", ANY_PRODUCT) in bumps
@@ -189,7 +190,7 @@ class Writer:
             admitted = [result for result in results if isinstance(result, Admitted)]
             if admitted:
                 self._write(admitted, state)
-                self._stamps.bump(bumps, moment - 1)
+                self._stamps.bump(slots, moment - 1)
             self._seal(admitted, now)
             connection.execute("COMMIT" if admitted else "ROLLBACK")
         except BaseException:
@@ -198,7 +199,7 @@ class Writer:
         if writes_products:
             self._known = Known()
         if admitted:
-            self._stamps.bump(bumps, moment)
+            self._stamps.bump(slots, moment)
             self._stamps.reach(moment)
             self.counters.batches += 1
             self.counters.changes += len(admitted)
