@@ -89,6 +89,7 @@ class Shop:
     """Every service over one store. Made by `build_shop`, ended by `close`."""
 
     def __init__(self, settings: Settings, clock: Clock, new_id: Callable[[], str]) -> None:
+        valkey = _valkey() if settings.cache_url else None
         require_folder(Path(settings.database))
         self.settings = settings
         self.secrets = signing_secrets(settings)
@@ -97,7 +98,7 @@ class Shop:
         self.tools = Tools(store=self.store, clock=clock, new_id=new_id)
         self.metrics = Metrics()
         self.store.counters.observe_batch = self.metrics.batch
-        self._wire_cache()
+        self._wire_cache(valkey)
         self.client_of = client_finder(settings.trusted_proxies)
         self.log_request = log_line if settings.log_level in ("debug", "info") else None
         self.catalog_cache = CatalogCache(self.store)
@@ -132,14 +133,13 @@ class Shop:
             holder=self.holder,
         )
 
-    def _wire_cache(self) -> None:
+    def _wire_cache(self, valkey: Any) -> None:
         settings = self.settings
         self.cache_link: Any = None
         self.shared_cache: Cache | None = None
         alone = MemoryRates(rate_per_process(settings))
         self.limiter: RateLimiter = alone
-        if settings.cache_url:
-            valkey = _valkey()
+        if valkey is not None:
             # Of one shop and one version: what another wrote is never even looked at.
             namespace = f"storekeeper:{self.store.identity}:{__version__}:"
             self.cache_link = valkey.Link(settings.cache_url, count=self.metrics.cache_error)

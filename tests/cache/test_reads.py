@@ -18,6 +18,7 @@ from storekeeper.cache.port import Cache, Outcome, What
 from storekeeper.domain.errors import NotFound
 from storekeeper.services.product_reads import ProductReads
 from storekeeper.store.port import Listed, ProductQuery
+from storekeeper.store.sqlite.stamps import Stamps
 from tests.contract.engines import ENGINES
 from tests.support.builders import changing, creating, moving, a_product, deleting, revised
 from tests.support.shop import Engine, Shop, shop_at
@@ -260,6 +261,32 @@ async def test_near_its_end_an_answer_is_read_anew_by_one_and_given_to_the_rest(
         for _ in range(20):
             await first.price()
         assert first.outcomes["miss"] == 2
+
+
+async def test_a_process_that_dies_before_it_has_told_of_a_change_hides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between the commit and the word of it: others must not go on with what they have."""
+    near = MemoryCache()
+    async with (
+        node(ENGINES["sqlite"], tmp_path, 0, far=None, near=near) as first,
+        node(ENGINES["sqlite"], tmp_path, 1, far=None) as dying,
+    ):
+        mug = await first.shop.sell("MUG", price=999)
+        assert await first.price() == 999
+        tell = Stamps.bump
+
+        def only_the_beginning(self: Stamps, slots: set[int], moment: int) -> None:
+            if moment % 2:
+                tell(self, slots, moment)
+
+        monkeypatch.setattr(Stamps, "bump", only_the_beginning)
+        monkeypatch.setattr(Stamps, "reach", lambda self, moment: None)
+        await dying.shop.store.commit(changing(revised(mug, price=1_500)))
+        monkeypatch.undo()
+        assert await first.price() == 1_500
+        await first.shop.sell("LAMP")
+        assert await first.price() == 1_500
 
 
 async def test_a_copy_of_a_shop_is_another_shop(tmp_path: Path) -> None:
