@@ -17,11 +17,11 @@ from typing import Any
 import uuid_utils
 from litestar import Litestar
 
+from storekeeper import __version__
 from storekeeper.cache.memory import MemoryCache
 from storekeeper.cache.port import Cache
 from storekeeper.cache.rates import MemoryRates, SharedRates
 from storekeeper.cache.reads import Reads
-from storekeeper import __version__
 from storekeeper.config import SHORTEST_SECRET, Settings, SettingsError
 from storekeeper.http.api_keys import ApiKeysController
 from storekeeper.http.app import make_app

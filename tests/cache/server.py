@@ -14,7 +14,7 @@ from tests.support import local_engines
 from tools.engines.launch import Running, running
 
 PATIENCE_S = 20.0
-Mode = Literal["pass", "hang", "slow", "nonsense"]
+Mode = Literal["pass", "hang", "slow", "nonsense", "numbers"]
 
 
 @contextlib.contextmanager
@@ -43,7 +43,8 @@ async def eventually(condition: Callable[[], object]) -> None:
 
 
 class Line:
-    """Between the shop and a server: passes on, hangs, answers late, or talks nonsense.
+    """Between the shop and a server: passes on, hangs, answers late, talks nonsense, or
+    answers everything with a number.
 
     `asked` counts what came through, in pieces as they were sent.
     """
@@ -70,6 +71,8 @@ class Line:
                 self.asked += 1
                 if self.mode == "nonsense":
                     writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                elif self.mode == "numbers":
+                    writer.write(b":7\r\n" * piece.count(b"*"))
                 elif self.mode != "hang":
                     back.write(piece)
         answers.cancel()

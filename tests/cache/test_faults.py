@@ -176,6 +176,21 @@ async def test_one_that_is_slow_makes_nothing_wrong(
                 await sells_rightly(front)
 
 
+async def test_answers_of_the_wrong_kind_are_none(
+    tmp_path: Path, seed: Seed, server: Running
+) -> None:
+    async with (
+        Line(server.port).open() as line,
+        shop_with(tmp_path, seed, url_of(line)) as front,
+    ):
+        await sells_rightly(front)
+        line.mode = "numbers"
+        for name in ("bob", "sam", "root"):
+            me = await front.http.get("/users/me", headers=front.who(name))
+            assert me.status_code == 200
+            await sells_rightly(front)
+
+
 @pytest.mark.parametrize("is_from_the_start", [True, False])
 async def test_one_that_is_no_valkey_is_told_apart_and_left_alone(
     tmp_path: Path, seed: Seed, server: Running, is_from_the_start: bool
@@ -248,6 +263,23 @@ async def test_a_full_one_is_read_and_written_to_no_more(
             assert (await readiness(front)).startswith("degraded: takes no writes")
             assert await figure(front, 'storekeeper_cache_errors_total{trouble="refused"}') <= 8
     assert outages(lines) == ["the cache takes no writes; the shop goes on"]
+
+
+async def test_it_connects_anew_when_its_server_has_become_a_replica(
+    tmp_path: Path, seed: Seed, server: Running
+) -> None:
+    there = told(server)
+    with capture_logs() as lines, a_server() as primary:
+        async with shop_with(tmp_path, seed, url_of(server)) as front:
+            await sells_rightly(front)
+            there.replicaof("127.0.0.1", primary.port)
+            for _ in range(5):
+                await sells_rightly(front)
+            there.replicaof("NO", "ONE")
+            await eventually(lambda: front.shop.cache_link.is_up)
+            await sells_rightly(front)
+            assert await readiness(front) == "ok"
+    assert len(outages(lines)) == 1
 
 
 async def test_a_wrong_password_is_told_once_and_never_shown(

@@ -19,7 +19,7 @@ import structlog
 from valkey.asyncio import BlockingConnectionPool, Valkey
 from valkey.asyncio.retry import Retry
 from valkey.backoff import NoBackoff
-from valkey.exceptions import AuthenticationError, ResponseError, ValkeyError
+from valkey.exceptions import AuthenticationError, ReadOnlyError, ResponseError, ValkeyError
 from valkey.exceptions import TimeoutError as SlowServer
 
 from storekeeper.cache.port import LARGEST_VALUE, Lease
@@ -61,6 +61,7 @@ class Link:
             url,
             max_connections=CONNECTIONS,
             timeout=PROBE_S,  # `ANSWER_S` ends first
+            socket_connect_timeout=PROBE_S,
             retry=Retry(NoBackoff(), 0),
             client_name="storekeeper",
         )
@@ -76,6 +77,7 @@ class Link:
         self._no_writes_until = 0.0
         self._no_writes_why = ""
         self._is_full_told = False
+        self._is_closing = False
         self._wake = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
 
@@ -98,12 +100,15 @@ class Link:
         self._keeping = asyncio.create_task(self._keep(), name="cache link")
 
     async def close(self) -> None:
+        self._is_closing = True
         if self._keeping is not None:
+            # The client loses a cancellation that comes while it gives a connection up.
             self._keeping.cancel()
             await asyncio.wait([self._keeping])
         self._why_not = "closed"
         with contextlib.suppress(ValkeyError, OSError):
-            await self.client.aclose()
+            async with asyncio.timeout(PROBE_S):
+                await self.client.aclose()
 
     async def ask(self, command: Callable[[Valkey], Awaitable[R]], *, writes: bool = False) -> R:
         """The server's answer to one command; raises `Away`."""
@@ -112,8 +117,12 @@ class Link:
         try:
             async with asyncio.timeout(ANSWER_S):
                 answer = await command(self.client)
+        except ReadOnlyError as error:
+            # What was the primary is a replica now: the name leads to another server.
+            self._lost(error)
+            raise Away from error
         except ResponseError as error:
-            # It answers, but not this: it is full, a replica, or the user may not.
+            # It answers, but not this: it is full, or the user may not.
             self.count("refused")
             if writes:
                 self._refused(error)
@@ -125,20 +134,20 @@ class Link:
             else:
                 self._lost(error)
             raise Away from error
-        except (ValkeyError, OSError, ValueError) as error:
+        except Exception as error:  # what a broken server makes of the parser is an outage too
             self._lost(error)
             raise Away from error
         self._late = 0
         if self._is_told and self._now() - self._up_since >= STEADY_S:
             logger.info("the cache is back")
             self._is_told = False
-        if writes and self._is_full_told:
+        if writes and self._is_full_told and self._now() - self._no_writes_until >= STEADY_S:
             logger.info("the cache takes writes again")
             self._is_full_told = False
         return answer
 
     async def _keep(self) -> None:
-        while True:
+        while not self._is_closing:
             await self._wake.wait()
             await asyncio.sleep(self._rest_seconds)
             await self._probe()
@@ -146,8 +155,10 @@ class Link:
     async def _probe(self) -> None:
         try:
             async with asyncio.timeout(PROBE_S):
+                # Anew, by name: old connections may lead to a server that has been replaced.
+                await self.client.connection_pool.disconnect(inuse_connections=False)
                 await self.client.ping()
-        except (ValkeyError, OSError, ValueError) as error:
+        except Exception as error:  # as in `ask`; this task must not end
             self._lost(error)
         else:
             self._wake.clear()
@@ -190,13 +201,12 @@ class ValkeyCache:
             return None
         if sealed is None:
             return None
-        value = bytes(sealed[_SEAL_BYTES:])
-        if len(sealed) > _SEAL_BYTES + LARGEST_VALUE or not hmac.compare_digest(
-            self._seal(name, value), bytes(sealed[:_SEAL_BYTES])
-        ):
-            self._link.count("garbage")
-            return None
-        return value
+        if isinstance(sealed, bytes) and len(sealed) <= _SEAL_BYTES + LARGEST_VALUE:
+            seal, value = sealed[:_SEAL_BYTES], sealed[_SEAL_BYTES:]
+            if hmac.compare_digest(self._seal(name, value), seal):
+                return value
+        self._link.count("garbage")
+        return None
 
     async def put(self, key: str, value: bytes, seconds: float) -> None:
         if len(value) > LARGEST_VALUE:
