@@ -31,6 +31,7 @@ NAMES = (
     "dynamodb_nodes",
     "dynamodb_replay",
     "sqlite_binding",
+    "cache",
 )
 RESULTS = Path("docs/benchmarks.md")
 

@@ -17,11 +17,16 @@ from typing import TYPE_CHECKING, Any
 import uuid_utils
 from litestar import Litestar
 
-from storekeeper.cache.rates import MemoryRates
+from storekeeper import __version__
+from storekeeper.cache.memory import MemoryCache
+from storekeeper.cache.port import Cache
+from storekeeper.cache.rates import MemoryRates, SharedRates
+from storekeeper.cache.reads import Reads
 from storekeeper.config import SHORTEST_SECRET, Settings, SettingsError
 from storekeeper.http.api_keys import ApiKeysController
 from storekeeper.http.app import make_app
 from storekeeper.http.auth import Auth
+from storekeeper.http.gate import RateLimiter
 from storekeeper.http.health import Operation
 from storekeeper.http.imports import Imports, JobsController
 from storekeeper.http.locations import LocationsController
@@ -31,7 +36,7 @@ from storekeeper.http.products import Products, list_categories
 from storekeeper.http.stock import Stock
 from storekeeper.http.users import Users
 from storekeeper.http.webhooks import DeliveriesController, WebhooksController
-from storekeeper.identity.authenticator import StoreAuthenticator
+from storekeeper.identity.authenticator import Proof, StoreAuthenticator, concerns_of
 from storekeeper.identity.outside import Outside, OutsideTokens
 from storekeeper.identity.passwords import Passwords
 from storekeeper.identity.tokens import AccessTokens, RefreshSecrets, ResetSecrets
@@ -59,6 +64,7 @@ from storekeeper.services.jobs import Jobs
 from storekeeper.services.locations import Locations
 from storekeeper.services.order_changes import OrderChanges
 from storekeeper.services.outside_accounts import OutsideAccounts
+from storekeeper.services.product_reads import ProductReads
 from storekeeper.services.sessions import Sessions
 from storekeeper.services.throttle import Throttle
 from storekeeper.services.webhooks import Webhooks
@@ -87,6 +93,7 @@ class Shop:
     """Every service over one store. Made by `build_shop`, ended by `close`."""
 
     def __init__(self, settings: Settings, clock: Clock, new_id: Callable[[], str]) -> None:
+        valkey = _valkey() if settings.cache_url else None
         require_folder(Path(settings.database))
         self.settings = settings
         self.secrets = signing_secrets(settings)
@@ -95,7 +102,7 @@ class Shop:
         self.tools = Tools(store=self.store, clock=clock, new_id=new_id)
         self.metrics = Metrics()
         self.store.counters.observe_batch = self.metrics.batch
-        self.limiter = MemoryRates(rate_per_process(settings))
+        self._wire_cache(valkey)
         self.client_of = client_finder(settings.trusted_proxies)
         self.log_request = log_line if settings.log_level in ("debug", "info") else None
         self.catalog_cache = CatalogCache(self.store)
@@ -112,6 +119,14 @@ class Shop:
         self._wire_notifications()
         self.watch = watch_of(self)
         self.catalog = Catalog(self.tools)
+        self.product_reads = ProductReads(
+            self.store,
+            clock,
+            near=MemoryCache(),
+            far=self.shared_cache,
+            count=self.metrics.cache_read,
+        )
+        self.catalog = Catalog(self.tools, self.product_reads)
         self.inventory = Inventory(self.tools)
         self.locations = Locations(self.tools)
         self.importer = Importer(self.tools, currency=settings.currency)
@@ -124,6 +139,32 @@ class Shop:
             holder=self.holder,
         )
 
+    def _wire_cache(self, valkey: Any) -> None:
+        settings = self.settings
+        self.cache_link: Any = None
+        self.shared_cache: Cache | None = None
+        alone = MemoryRates(rate_per_process(settings))
+        self.limiter: RateLimiter = alone
+        if valkey is not None:
+            # Of one shop and one version: what another wrote is never even looked at.
+            namespace = f"storekeeper:{self.store.identity}:{__version__}:"
+            self.cache_link = valkey.Link(settings.cache_url, count=self.metrics.cache_error)
+            self.shared_cache = valkey.ValkeyCache(
+                self.cache_link, namespace=namespace, secret=self.secrets[0]
+            )
+            if settings.requests_per_minute:
+                budgets = valkey.ValkeyBudgets(
+                    self.cache_link, namespace=namespace, per_minute=settings.requests_per_minute
+                )
+                self.limiter = SharedRates(settings.requests_per_minute, budgets, alone)
+
+    def cache_trouble(self) -> str | None:
+        """What is wrong with the shared cache; empty: nothing, None: there is none."""
+        if self.cache_link is None:
+            return None
+        trouble: str = self.cache_link.trouble
+        return trouble
+
     def _wire_accounts(self) -> None:
         settings = self.settings
         access_tokens = AccessTokens(
@@ -131,12 +172,17 @@ class Shop:
         )
         self.outside_accounts = OutsideAccounts(self.tools)
         self.outside = outside_of(settings, self.outside_accounts, self.tools.clock)
+        self.proofs = self._shared_proofs()
         self.authenticator = StoreAuthenticator(
-            self.store, access_tokens, clock=self.tools.clock, outside=self.outside
+            self.store,
+            access_tokens,
+            clock=self.tools.clock,
+            outside=self.outside,
+            proofs=self.proofs,
         )
         self.passwords = Passwords(at_once=settings.password_hashes_at_once)
         self.reset_secrets = ResetSecrets(self.secrets)
-        throttle = Throttle(self.tools)
+        throttle = Throttle(self.tools, self.shared_cache)
         self.credentials = Credentials(self.tools, self.passwords, throttle, self.reset_secrets)
         self.accounts = Accounts(self.tools, self.passwords, self.credentials, throttle)
         self.account_removal = AccountRemoval(self.tools, self.credentials)
@@ -149,6 +195,20 @@ class Shop:
             lifetime=timedelta(days=settings.refresh_token_days),
         )
         self.api_keys = ApiKeys(self.tools)
+
+    def _shared_proofs(self) -> Reads[Proof] | None:
+        """Sessions that other nodes have looked up; each node remembers its own anyway."""
+        if self.shared_cache is None:
+            return None
+        return Reads(
+            "caller",
+            Proof,
+            concerns_of,
+            store=self.store,
+            clock=self.tools.clock,
+            far=self.shared_cache,
+            count=self.metrics.cache_read,
+        )
 
     def _wire_notifications(self) -> None:
         settings = self.settings
@@ -193,7 +253,7 @@ class Shop:
             sweep_seconds=settings.sweep_seconds,
             finish_removals=self.account_removal.finish,
         )
-        self.gauges = Gauges(self.store, self.relay)
+        self.gauges = Gauges(self.store, self.relay, self.cache_trouble)
 
     async def prepare(self) -> bool:
         """Makes what every shop has, its first location, and answers whether it was missing."""
@@ -201,6 +261,8 @@ class Shop:
 
     async def start(self) -> None:
         """Begins the work that goes on beside requests: sweeping, relaying, importing."""
+        if self.cache_link is not None:
+            await self.cache_link.start()
         await self.prepare()
         await self.background.start()
         await self.jobs.start()
@@ -218,6 +280,11 @@ class Shop:
         await self.sender.close()
         if self.sns is not None:
             await self.sns.close()
+        if self.cache_link is not None:
+            await self.product_reads.settle()
+            if self.proofs is not None:
+                await self.proofs.settle()
+            await self.cache_link.close()
         if self.outside is not None:
             await self.outside.tokens.close()
         await asyncio.to_thread(self.passwords.close)
@@ -385,6 +452,18 @@ def _sns() -> Any:
             "pip install 'storekeeper[aws]'"
         ) from error
     return opening
+
+
+def _valkey() -> Any:
+    """The adapter, which needs packages that a shop of one machine doesn't have."""
+    try:
+        from storekeeper.cache import valkey
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"cache_url needs more packages ({error.name} is missing); "
+            "pip install 'storekeeper[valkey]'"
+        ) from error
+    return valkey
 
 
 def build_shop(

@@ -28,7 +28,8 @@ _TOPIC = re.compile(
     r"(?:arn:aws[a-z-]*:sns:(?P<region>[a-z0-9-]+):[0-9]{12}:)?(?P<name>[0-9A-Za-z_-]{1,256}(?:\.fifo)?)"
 )
 LONGEST_TOPIC = 256
-SECRET_FIELDS = frozenset({"secret_key", "old_secret_keys", "smtp_password"})
+SECRET_FIELDS = frozenset({"secret_key", "old_secret_keys", "smtp_password", "cache_url"})
+CACHE_SCHEMES = frozenset({"valkey", "valkeys", "redis", "rediss"})
 DEFAULT_ADDRESS = "shop@localhost"
 SHORTEST_SECRET = 32
 # Keys that were good enough once may be shorter, but nothing that can be guessed signs a token.
@@ -60,6 +61,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cloudwatch_node: str = ""
     # Empty: the one for all of AWS above.
     cloudwatch_endpoint_url: str = ""
+    # A server of the Valkey protocol (ElastiCache) that nodes share; empty: each its own memory.
+    cache_url: str = ""
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8_000
     workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
@@ -117,6 +120,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         _check_cloudwatch(self)
         _check_endpoint(self.aws_endpoint_url)
         region_of_topics(self)
+        _check_cache_url(self.cache_url)
 
     def _check_secrets(self) -> None:
         if 0 < len(self.secret_key) < SHORTEST_SECRET:
@@ -345,6 +349,25 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _check_cache_url(text: str) -> None:
+    """Never shows the address, which may hold a password."""
+    if not text:
+        return
+    try:
+        parts = urllib.parse.urlsplit(text)
+        usable = bool(parts.hostname) and parts.port != 0 and parts.path.strip("/").isdigit()
+        usable = usable or (bool(parts.hostname) and parts.path in ("", "/"))
+        usable = usable and parts.scheme in CACHE_SCHEMES and text.isascii() and " " not in text
+    except ValueError:
+        parts, usable = urllib.parse.SplitResult("", "", "", "", ""), False
+    if not usable or parts.query or parts.fragment:
+        raise SettingsError(
+            "cache_url can't be used: give valkey://HOST:6379/0, or valkeys:// for TLS, with "
+            "USER:PASSWORD@ before the host where the server asks for them (%-encoded where they "
+            "hold other signs than letters and digits), or leave it out"
+        )
 
 
 def load(

@@ -53,6 +53,12 @@ def test_the_environment_names_the_file(tmp_path: Path) -> None:
         ({"STOREKEEPER_CLOUDWATCH_SECONDS": "0"}, ["cloudwatch_seconds"]),
         ({"STOREKEEPER_CLOUDWATCH_NODE": "node 1"}, ["cloudwatch_node", "'node 1'"]),
         ({"STOREKEEPER_CLOUDWATCH_NODE": "eu-1"}, ["cloudwatch_namespace isn't"]),
+        ({"STOREKEEPER_CACHE_URL": "cache.example.com:6379"}, ["cache_url", "valkey://HOST"]),
+        ({"STOREKEEPER_CACHE_URL": "http://cache.example.com"}, ["cache_url", "valkey://HOST"]),
+        ({"STOREKEEPER_CACHE_URL": "valkey://"}, ["cache_url"]),
+        ({"STOREKEEPER_CACHE_URL": "valkey://cache:port/0"}, ["cache_url"]),
+        ({"STOREKEEPER_CACHE_URL": "valkey://cache/first"}, ["cache_url"]),
+        ({"STOREKEEPER_CACHE_URL": "valkey://cache/0?socket_timeout=9"}, ["cache_url"]),
         ({"STOREKEEPER_STORE": "oracle"}, ["store", "'oracle'"]),
         ({"STOREKEEPER_STORE": "dynamodb"}, ["secret_key", "dynamodb"]),
         ({"STOREKEEPER_CONFIG": "/nowhere/shop.toml"}, ["/nowhere/shop.toml", "can't be read"]),
@@ -83,6 +89,8 @@ def test_a_file_says_numbers_and_switches_as_such(tmp_path: Path, line: str) -> 
         {"STOREKEEPER_PUBLIC_URL": "http://[::1]:8000"},
         {"STOREKEEPER_TRUSTED_PROXIES": "10.1.2.3/8,::1"},
         {"STOREKEEPER_CURRENCY": "JPY"},
+        {"STOREKEEPER_CACHE_URL": "valkey://127.0.0.1:6379"},
+        {"STOREKEEPER_CACHE_URL": "valkeys://shop:p%40ss@cache.example.com:6380/3"},
         {},
     ],
 )
@@ -98,9 +106,17 @@ def test_a_file_that_is_not_toml_is_named(tmp_path: Path) -> None:
 
 
 def test_secrets_are_hidden_when_settings_are_shown_and_when_they_are_wrong() -> None:
-    settings = Settings(secret_key="s3cret-key" * 4, smtp_password="s3cret-mail")
+    settings = Settings(
+        secret_key="s3cret-key" * 4,
+        smtp_password="s3cret-mail",
+        cache_url="valkey://shop:s3cret-cache@cache:6379/0",
+    )
     assert "s3cret" not in str(shown(settings))
-    for short in ({"secret_key": "s3cret"}, {"old_secret_keys": ["s3cret"]}):
+    for short in (
+        {"secret_key": "s3cret"},
+        {"old_secret_keys": ["s3cret"]},
+        {"cache_url": "valkey://shop:s3cret@cache/first"},
+    ):
         with pytest.raises(SettingsError) as stopped:
             load(short, {})
         assert "s3cret" not in str(stopped.value)

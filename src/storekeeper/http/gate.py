@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -36,11 +36,15 @@ class RequestMetrics(Protocol):
     def observe(self, method: str, route: str, status: int, seconds: float) -> None: ...
 
 
+Taken = tuple[int, int, int]
+
+
 class RateLimiter(Protocol):
     """Answers (limit, remaining, seconds until full again) and counts one request of `who`."""
 
-    def take(self, who: str) -> tuple[int, int, int] | None:
-        """None where there is no limit; remaining is negative for one too many."""
+    def take(self, who: str) -> Taken | Awaitable[Taken | None] | None:
+        """None where there is no limit; remaining is negative for one too many. Only what has to
+        ask elsewhere is awaited."""
 
 
 class Gate:
@@ -118,7 +122,12 @@ class Gate:
                     refused = error
             scope["user"] = principal
             if scope["path"] not in PROBES:
-                self._keep_rate(principal, client, extra)
+                taken = self._limiter.take(principal.account_id or client)
+                if taken is not None:
+                    # One that is known at once costs no turn of the event loop.
+                    if not isinstance(taken, tuple):
+                        taken = await taken
+                    _keep_rate(taken, extra)
             # Who logs in or refreshes may still send the token that has just run out. Others are
             # told by the door of their route, so that it is counted under the route.
             if refused is not None and not scope["path"].startswith("/auth/"):
@@ -132,21 +141,6 @@ class Gate:
         finally:
             seconds = time.perf_counter() - started
             self._finish(scope, method, principal, status or 500, seconds, request_id)
-
-    def _keep_rate(
-        self, principal: Principal, client: str, extra: list[tuple[bytes, bytes]]
-    ) -> None:
-        taken = self._limiter.take(principal.account_id or client)
-        if taken is None:
-            return
-        limit, remaining, reset = taken
-        # Structured fields, by draft-ietf-httpapi-ratelimit-headers.
-        extra.append((b"ratelimit-policy", b'"default";q=%d;w=60' % limit))
-        extra.append((b"ratelimit", b'"default";r=%d;t=%d' % (max(0, remaining), reset)))
-        if remaining < 0:
-            raise TooManyRequests(
-                f"at most {limit} requests a minute; wait {reset} s", retry_after=max(1, reset)
-            )
 
     def _finish(
         self,
@@ -171,6 +165,20 @@ class Gate:
                     self._clock(),
                 )
             )
+
+
+def _keep_rate(taken: Taken | None, extra: list[tuple[bytes, bytes]]) -> None:
+    """Tells the caller of its rate; raises `TooManyRequests` for one request too many."""
+    if taken is None:
+        return
+    limit, remaining, reset = taken
+    # Structured fields, by draft-ietf-httpapi-ratelimit-headers.
+    extra.append((b"ratelimit-policy", b'"default";q=%d;w=60' % limit))
+    extra.append((b"ratelimit", b'"default";r=%d;t=%d' % (max(0, remaining), reset)))
+    if remaining < 0:
+        raise TooManyRequests(
+            f"at most {limit} requests a minute; wait {reset} s", retry_after=max(1, reset)
+        )
 
 
 def _safe_id(value: bytes) -> str | None:

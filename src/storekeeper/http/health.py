@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from litestar import Controller, Request, get
 from litestar.openapi.datastructures import ResponseSpec
+from msgspec import UNSET, UnsetType
 
 from storekeeper.domain.errors import ShopError
 from storekeeper.domain.types import Struct
@@ -25,11 +26,13 @@ class Health(Struct, frozen=True, kw_only=True):
 
 
 class Readiness(Struct, frozen=True, kw_only=True):
-    """What this process needs to serve, each `ok` or what is wrong with it."""
+    """What this process needs to serve, each `ok` or what is wrong with it. `cache`, where one is
+    shared, can be `degraded`: requests are served without it, slower."""
 
     status: Literal["ready", "not ready"]
     store: str
     relay: str
+    cache: str | UnsetType = UNSET
 
 
 class Operation(Controller):
@@ -65,7 +68,12 @@ class Operation(Controller):
         relay = "ok" if shop.background.is_alive() else "not running"
         is_ready = store == relay == "ok"
         return Answer(
-            Readiness(status="ready" if is_ready else "not ready", store=store, relay=relay),
+            Readiness(
+                status="ready" if is_ready else "not ready",
+                store=store,
+                relay=relay,
+                cache=_cache_of(shop.cache_trouble()),
+            ),
             status_code=200 if is_ready else 503,
         )
 
@@ -78,7 +86,13 @@ class Operation(Controller):
     )
     async def metrics(self, request: ApiRequest) -> Answer[bytes]:
         """Requests, latency, orders, commit batches, queue depth, replica and outbox lag, failing
-        and dead deliveries, low stock."""
+        and dead deliveries, low stock, looks into the cache."""
         shop = request.app.state.shop
         gauges = {**shop.gauges.of_process(), **await shop.gauges.of_shop()}
         return Answer(shop.metrics.text(gauges), media_type=CONTENT_TYPE)
+
+
+def _cache_of(trouble: str | None) -> str | UnsetType:
+    if trouble is None:
+        return UNSET
+    return f"degraded: {trouble}" if trouble else "ok"

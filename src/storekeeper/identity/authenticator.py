@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from storekeeper.cache.reads import Reads
 from storekeeper.domain.accounts import (
     ROLE_SCOPES,
     Account,
     ApiKey,
     OutsideIdentity,
     Principal,
+    Role,
     Session,
 )
 from storekeeper.domain.errors import Unauthenticated
+from storekeeper.domain.types import AccountId, Struct
 from storekeeper.identity.outside import Outside, Outsider, let_in
 from storekeeper.identity.tokens import API_KEY_PREFIX, AccessTokens, is_hash_of, split
-from storekeeper.store.port import Store
+from storekeeper.store.port import Store, Topic
 
-TOPIC: Final = "accounts"
+TOPIC: Final[Topic] = "accounts"
 # Longer than any token of this shop; no caller makes us keep, or look into, more than that.
 LONGEST_HEADER: Final = 4_096
 # Meeting somebody is done once; more often only while others change the same account.
@@ -38,6 +41,20 @@ class _Known(NamedTuple):
     proof_stamp: int
 
 
+class Proof(Struct, frozen=True, kw_only=True):
+    """What the store says of a session: whose it is, as what, until when. No secret is in it."""
+
+    account_id: AccountId
+    role: Role
+    session_id: str
+    expires_at: datetime
+
+
+def concerns_of(proof: Proof) -> Sequence[tuple[Topic, str]]:
+    """What must stand still for a proof to be good."""
+    return (TOPIC, proof.account_id), (TOPIC, proof.session_id)
+
+
 class StoreAuthenticator:
     """Bearer tokens and API keys against the store; at most `size` answers are remembered.
 
@@ -46,7 +63,8 @@ class StoreAuthenticator:
 
     An answer is built from the account as it is now, not from what a token says. Stamps are taken
     before the records are read: a log-out, a role change or a deletion that is committed by any
-    process meanwhile or later moves one of them, and the next request looks again.
+    process meanwhile or later moves one of them, and the next request looks again. `proofs` are
+    those of other nodes, good by the same rule.
     """
 
     def __init__(
@@ -56,6 +74,7 @@ class StoreAuthenticator:
         *,
         clock: Callable[[], datetime],
         outside: Outside | None = None,
+        proofs: Reads[Proof] | None = None,
         size: int = 10_000,
     ) -> None:
         self._stamp = store.stamp
@@ -63,6 +82,7 @@ class StoreAuthenticator:
         self._tokens = tokens
         self._clock = clock
         self._outside = outside
+        self._proofs = proofs
         self._size = size
         self._known: OrderedDict[str, _Known] = OrderedDict()
 
@@ -107,8 +127,34 @@ class StoreAuthenticator:
         claims = self._tokens.read(token, now)
         account_stamp = self._stamp(TOPIC, claims.sub)
         session_stamp = self._stamp(TOPIC, claims.sid)
-        session = await self._store.get(Session, claims.sid)
-        account = await self._store.get(Account, claims.sub)
+
+        async def ask() -> Proof:
+            return await self._proof_of(claims.sub, claims.sid, now)
+
+        if self._proofs is None:
+            proof = await ask()
+        else:
+            proof = await self._proofs.read(f"{claims.sub}:{claims.sid}", ask)
+        if proof.expires_at <= now:
+            raise _ended()
+        principal = Principal(
+            account_id=proof.account_id,
+            role=proof.role,
+            scopes=ROLE_SCOPES[proof.role],
+            session_id=proof.session_id,
+        )
+        return _Known(
+            principal,
+            min(claims.expires_at, proof.expires_at),
+            proof.account_id,
+            account_stamp,
+            proof.session_id,
+            session_stamp,
+        )
+
+    async def _proof_of(self, account_id: str, session_id: str, now: datetime) -> Proof:
+        session = await self._store.get(Session, session_id)
+        account = await self._store.get(Account, account_id)
         if (
             account is None
             or account.status != "active"
@@ -117,20 +163,12 @@ class StoreAuthenticator:
             or session.epoch != account.epoch
             or session.expires_at <= now
         ):
-            raise Unauthenticated("this session has ended; log in again")
-        principal = Principal(
+            raise _ended()
+        return Proof(
             account_id=account.id,
             role=account.role,
-            scopes=ROLE_SCOPES[account.role],
             session_id=session.id,
-        )
-        return _Known(
-            principal,
-            min(claims.expires_at, session.expires_at),
-            account.id,
-            account_stamp,
-            session.id,
-            session_stamp,
+            expires_at=session.expires_at,
         )
 
     async def _by_outside_token(self, outside: Outside, token: str) -> _Known:
@@ -188,6 +226,10 @@ class StoreAuthenticator:
             api_key_id=key.id,
         )
         return _Known(principal, key.expires_at, account.id, account_stamp, key.id, key_stamp)
+
+
+def _ended() -> Unauthenticated:
+    return Unauthenticated("this session has ended; log in again")
 
 
 def _token_of(authorization: str) -> str:

@@ -58,6 +58,7 @@ from storekeeper.services.base import (
     require,
     with_fresh_reads,
 )
+from storekeeper.services.product_reads import ProductReads
 from storekeeper.services.validation import invalid_of
 from storekeeper.store.port import Listed, Page, ProductQuery, Store
 
@@ -113,32 +114,27 @@ class ProductPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Catalog:
     """The use cases of products. Guests and customers see active ones only."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, reads: ProductReads | None = None) -> None:
         self._tools = tools
         self._store = tools.store
+        self._reads = reads or ProductReads(tools.store, tools.clock)
 
     async def list_products(self, principal: Principal, query: ProductQuery) -> Page[Listed]:
         """One page; raises `Forbidden` when somebody but staff asks for archived products."""
         if query.status != "active" and not principal.may("products:read"):
             raise Forbidden("only staff see archived products", scope="products:read")
-        return await self._store.products(query)
+        return await self._reads.page(query)
 
     async def categories(self, *, limit: int, cursor: str | None = None) -> Page[str]:
         return await self._store.categories(limit=limit, cursor=cursor)
 
     async def product(self, principal: Principal, product_id: str) -> Listed:
         """A product with its stock; raises `NotFound` for one that the caller may not see."""
-        listed = await self._listed(ProductId(product_id))
-        if listed.product.status != "active" and not principal.may("products:read"):
-            raise _not_found(product_id)
-        return listed
+        return _seen_by(principal, await self._reads.product(ProductId(product_id)))
 
     async def by_sku(self, principal: Principal, sku: str) -> Listed:
         """The same by SKU, in any case."""
-        found = await self._store.products_by_sku([fold_sku(sku)])
-        if not found:
-            raise NotFound(f"there is no product with the SKU {sku}")
-        return await self.product(principal, found[fold_sku(sku)].id)
+        return _seen_by(principal, await self._reads.by_sku(fold_sku(sku), sku))
 
     async def create(self, call: Call, details: ProductDetails) -> Listed:
         """Raises `AlreadyExists` when the SKU, or the parent's variant, is there already."""
@@ -373,6 +369,13 @@ def exists_already(claim: Claim) -> AlreadyExists:
 def _kind_of(before: Product, after: Product) -> str:
     archived = before.status != "archived" and after.status == "archived"
     return events.PRODUCT_ARCHIVED if archived else events.PRODUCT_UPDATED
+
+
+def _seen_by(principal: Principal, listed: Listed) -> Listed:
+    """The product; raises `NotFound` where only staff may see it."""
+    if listed.product.status != "active" and not principal.may("products:read"):
+        raise _not_found(listed.product.id)
+    return listed
 
 
 def _not_found(product_id: str) -> NotFound:

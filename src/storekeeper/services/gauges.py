@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from storekeeper.notify.relay import Relay
 from storekeeper.store.port import Store
 
@@ -9,16 +11,21 @@ from storekeeper.store.port import Store
 class Gauges:
     """Read when somebody asks; the names are those of `telemetry.metrics.GAUGES`."""
 
-    def __init__(self, store: Store, relay: Relay) -> None:
+    def __init__(self, store: Store, relay: Relay, cache_trouble: Callable[[], str | None]) -> None:
         self._store = store
         self._relay = relay
+        self._cache_trouble = cache_trouble
 
     def of_process(self) -> dict[str, float]:
         """What each process has of its own."""
-        return {
+        found = {
             "storekeeper_write_queue_depth": float(self._store.queue_depth()),
             "storekeeper_replica_lag_seconds": self._store.lag(),
         }
+        trouble = self._cache_trouble()
+        if trouble is not None:
+            found["storekeeper_cache_away"] = float(bool(trouble))
+        return found
 
     async def of_shop(self) -> dict[str, float]:
         """What every process would answer alike (`SHOP_WIDE`). Raises what the store raises."""

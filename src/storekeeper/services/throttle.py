@@ -9,6 +9,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 
+import msgspec
+
+from storekeeper.cache.port import Cache
 from storekeeper.domain.accounts import (
     FREE_ATTEMPTS,
     FREE_CLIENT_ATTEMPTS,
@@ -25,6 +28,10 @@ from storekeeper.services.base import Tools, with_fresh_reads
 # Long beside the longest delay: waiting in between buys no second helping of free tries.
 FORGOTTEN_AFTER = timedelta(days=1)
 MOST_WAITING = 64
+# A success elsewhere may take a wait back; so long, at most, does a node not know of it.
+REMEMBERED_S = 5.0
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(datetime).decode
 
 
 class Subject(Struct, frozen=True, kw_only=True):
@@ -43,9 +50,15 @@ def by_client(what: str, address: str) -> Subject:
 
 
 class Throttle:
-    """Counts in the store, so that a restart or another process forgets nothing."""
+    """Counts in the store, so that a restart or another process forgets nothing.
 
-    def __init__(self, tools: Tools) -> None:
+    `waits` remembers who was told to wait, for a few seconds and for all nodes, so that a flood of
+    guesses doesn't become one of questions. It can only make somebody wait: one that forgets, or
+    is down, lets nobody guess.
+    """
+
+    def __init__(self, tools: Tools, waits: Cache | None = None) -> None:
+        self._waits = waits
         self._store = tools.store
         self._clock = tools.clock
         self._turns: dict[str, tuple[asyncio.Lock, list[None]]] = {}
@@ -79,15 +92,18 @@ class Throttle:
     async def check(self, *subjects: Subject) -> None:
         """Raises `TooManyRequests` while one of them has to wait."""
         now = self._clock()
+        for subject in subjects:
+            known = await self._told_before(subject)
+            if known is not None and known > now:
+                raise _wait(known - now)
         kept = await self._read(now, subjects)
-        wait = max(
-            ((attempts.next_at - now).total_seconds() for attempts in kept.values()), default=0
-        )
-        if wait > 0:
-            seconds = math.ceil(wait)
-            raise TooManyRequests(
-                f"too many failed tries; wait {seconds} s and try again", retry_after=seconds
-            )
+        for id, attempts in kept.items():
+            if attempts.next_at > now and self._waits is not None:
+                lasts = min(REMEMBERED_S, (attempts.next_at - now).total_seconds())
+                await self._waits.put(f"wait:{id}", _encode(attempts.next_at), lasts)
+        wait = max((attempts.next_at - now for attempts in kept.values()), default=timedelta())
+        if wait > timedelta():
+            raise _wait(wait)
 
     async def failed(self, *subjects: Subject) -> None:
         """Counts one more failure of each."""
@@ -126,6 +142,15 @@ class Throttle:
 
         await with_fresh_reads(attempt)
 
+    async def _told_before(self, subject: Subject) -> datetime | None:
+        raw = None if self._waits is None else await self._waits.get(f"wait:{subject.id}")
+        if raw is None:
+            return None
+        try:
+            return _decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+
     async def _read(self, now: datetime, subjects: tuple[Subject, ...]) -> dict[str, Attempts]:
         kept = await self._store.get_many(Attempts, [subject.id for subject in subjects])
         return {id: attempts for id, attempts in kept.items() if attempts.expires_at > now}
@@ -144,6 +169,13 @@ def _put(subject: Subject, failures: int, before: Attempts | None, now: datetime
             next_at=now + timedelta(seconds=delay_after(failures, subject.free)),
             expires_at=now + FORGOTTEN_AFTER,
         )
+    )
+
+
+def _wait(time: timedelta) -> TooManyRequests:
+    seconds = math.ceil(time.total_seconds())
+    return TooManyRequests(
+        f"too many failed tries; wait {seconds} s and try again", retry_after=seconds
     )
 
 

@@ -21,7 +21,8 @@ from storekeeper.domain.types import AccountId, LocationId, OrderId, ProductId, 
 R = TypeVar("R")
 T = TypeVar("T")
 ProductSort = Literal["name", "-name", "price", "-price", "created", "-created", "relevance"]
-Topic = Literal["accounts", "catalog"]
+# Of "stock", a key is a product's id, and there is no stamp for all of it.
+Topic = Literal["accounts", "catalog", "stock"]
 # The key of topic "catalog" that any change of any product touches.
 ANY_PRODUCT = ""
 
@@ -149,6 +150,18 @@ class Store(Protocol):
         I/O: a cache that remembers it knows whether it may trust itself. Of changes on this
         machine at once; of those on another by the next `catch_up` of any task here, which comes
         several times a second."""
+
+    @property
+    def identity(self) -> str:
+        """Which shop this is: the same on all its nodes, another for a copy of it."""
+
+    def moment(self) -> int | None:
+        """How many commits this node knows, in numbers that all nodes of the shop count alike;
+        what is read after asking holds all of them. None: it may have missed some. No I/O."""
+
+    def touched(self, topic: Topic, key: str) -> int:
+        """The moment of the last change known here that may concern a key: what any node read at
+        that moment or later is what this node knows, or newer. As prompt as `stamp`. No I/O."""
 
     async def catch_up(self) -> None:
         """Returns when this node knows all that had been committed, anywhere, when it was

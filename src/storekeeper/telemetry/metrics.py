@@ -21,6 +21,7 @@ GAUGES = {
     "storekeeper_outbox_lag_seconds": "Age of the oldest event not delivered yet.",
     "storekeeper_deliveries_failing": "Deliveries to be tried again, at most 100,000 counted.",
     "storekeeper_dead_letters": "Deliveries given up, at most 100,000 counted.",
+    "storekeeper_cache_away": "1 while the shared cache isn't asked, or takes no writes.",
     "storekeeper_low_stock_products": "Active products at or below their reorder point.",
 }
 # Those that are the same wherever they are read; the others tell of one process.
@@ -76,6 +77,18 @@ class Metrics:
             "Figures given up because CloudWatch didn't take them.",
             registry=self.registry,
         )
+        self._cache_reads = Counter(
+            "storekeeper_cache_reads",
+            "Looks into the cache: near (this process), far (shared), miss, stale.",
+            ["what", "outcome"],
+            registry=self.registry,
+        )
+        self._cache_errors = Counter(
+            "storekeeper_cache_errors",
+            "Troubles with the shared cache: unreachable, refused, garbage, too_large.",
+            ["trouble"],
+            registry=self.registry,
+        )
         self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -102,6 +115,12 @@ class Metrics:
     def dropped(self, figures: int) -> None:
         """Counts figures that CloudWatch will never see."""
         self._dropped.inc(figures)
+
+    def cache_read(self, what: str, outcome: str) -> None:
+        self._cache_reads.labels(what, outcome).inc()
+
+    def cache_error(self, trouble: str) -> None:
+        self._cache_errors.labels(trouble).inc()
 
     def text(self, gauges: Mapping[str, float]) -> bytes:
         """The exposition format over all worker processes, with `gauges` as they are now."""

@@ -85,8 +85,6 @@ class Follower(Writer):
         # The log is what is durable. What the file lacks after a loss of power is followed again.
         connection.pragma("synchronous", "normal")
         with self._own_turn():
-            connection.execute(_FOLLOWED)
-            connection.execute("INSERT OR IGNORE INTO followed VALUES (1, ?, 0)", (self._log_id,))
             kept = scalar(connection, "SELECT log FROM followed")
             self.seq = self._position()
         if kept != self._log_id:
@@ -186,12 +184,12 @@ class Follower(Writer):
         if not found:
             return 0
         connection = self._connection
-        bumps = stamps_of(change for entry in found for change in entry.changes)
         connection.execute("BEGIN IMMEDIATE")
         try:
             position = self._position()
             new = [entry for entry in found if entry.seq > position]
-            self._stamps.bump(bumps)
+            slots = self._stamps.slots(stamps_of(c for entry in new for c in entry.changes))
+            self._stamps.bump(slots, 2 * position + 1)
             for entry in new:
                 if entry.seq != position + 1:
                     raise StoreUnavailable(
@@ -206,7 +204,8 @@ class Follower(Writer):
         except BaseException:
             self._roll_back()
             raise
-        self._stamps.bump(bumps)
+        self._stamps.bump(slots, 2 * position)
+        self._stamps.reach(2 * position)
         self.seq = position
         now = time.monotonic()
         seen = {entry.node for entry in new} - {self._log.node}
@@ -231,6 +230,15 @@ class Follower(Writer):
         self._write(admitted, state)
         if writes_products:
             self._known = Known()
+
+    def _last_moment(self) -> int:
+        self._connection.execute(_FOLLOWED)
+        self._connection.execute("INSERT OR IGNORE INTO followed VALUES (1, ?, 0)", (self._log_id,))
+        return 2 * self._position()
+
+    def _next_moment(self) -> int:
+        """Numbers of the log, so that all nodes count alike."""
+        return 2 * (self._position() + 1)
 
     def _position(self) -> int:
         return int(scalar(self._connection, "SELECT seq FROM followed"))

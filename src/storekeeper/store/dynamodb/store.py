@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import itertools
 import time
 from collections.abc import Callable, Sequence
@@ -131,6 +132,16 @@ class DynamoStore(SqliteStore):
         if self._age() > (FOLLOW_S if self._is_resting else TRUSTED_S):
             return next(self._mistrust)
         return super().stamp(topic, key)
+
+    @property
+    def identity(self) -> str:
+        """That of the log, which all nodes follow."""
+        return hashlib.sha256(self._log_id.encode()).hexdigest()[:16]
+
+    def moment(self) -> int | None:
+        if time.monotonic() - self._looked_at > TRUSTED_S:
+            return None
+        return super().moment()
 
     async def catch_up(self) -> None:
         """Returns when the replica holds all that was in the log when this was called."""

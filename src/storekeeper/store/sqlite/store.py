@@ -127,6 +127,16 @@ class SqliteStore:
     def stamp(self, topic: Topic, key: str) -> int:
         return self._stamps.read(topic, key)
 
+    @property
+    def identity(self) -> str:
+        return self._stamps.identity
+
+    def moment(self) -> int | None:
+        return self._stamps.moment
+
+    def touched(self, topic: Topic, key: str) -> int:
+        return self._stamps.touched(topic, key)
+
     async def catch_up(self) -> None:
         """The file always knows."""
 

@@ -112,7 +112,7 @@ class Writer:
         # SQLite's own lock is polled ever more slowly, which starves one of two busy processes.
         self._turn = os.open(f"{self._path}-turn", os.O_RDWR | os.O_CREAT, 0o600)
         with self._own_turn():
-            self._stamps.bump_all()
+            self._stamps.bump_all(self._last_moment())
 
     def close(self) -> None:
         self._connection.close()
@@ -177,6 +177,7 @@ class Writer:
     def _commit(self, changes: Sequence[ChangeSet]) -> list[Exception | None]:
         connection = self._connection
         bumps = stamps_of(changes)
+        slots = self._stamps.slots(bumps)
         connection.execute("BEGIN IMMEDIATE")
         try:
             writes_products = ("catalog", ANY_PRODUCT) in bumps
@@ -184,11 +185,12 @@ class Writer:
                 self._known = Known()
             state = self._load(changes)
             now = self._clock()
+            moment = self._next_moment()
             results = admit(changes, state, now, self._new_id)
             admitted = [result for result in results if isinstance(result, Admitted)]
             if admitted:
                 self._write(admitted, state)
-                self._stamps.bump(bumps)
+                self._stamps.bump(slots, moment - 1)
             self._seal(admitted, now)
             connection.execute("COMMIT" if admitted else "ROLLBACK")
         except BaseException:
@@ -197,7 +199,8 @@ class Writer:
         if writes_products:
             self._known = Known()
         if admitted:
-            self._stamps.bump(bumps)
+            self._stamps.bump(slots, moment)
+            self._stamps.reach(moment)
             self.counters.batches += 1
             self.counters.changes += len(admitted)
             self.counters.observe_batch(len(admitted))
@@ -208,6 +211,14 @@ class Writer:
 
         Here an engine that keeps this file as its replica has its say; the file alone is ours.
         """
+
+    def _last_moment(self) -> int:
+        """When what the file holds at its opening was written, at the latest; always even."""
+        return self._next_moment()
+
+    def _next_moment(self) -> int:
+        """That of the commit which is under way; the odd number before it is its beginning."""
+        return self._stamps.moment + 2
 
     def _roll_back(self) -> None:
         self._known = Known()
@@ -533,6 +544,8 @@ def stamps_of(changes: Iterable[ChangeSet]) -> set[tuple[str, str]]:
                 _add_stamps(found, type(record).__name__, record.id)
         for delete in change.deletes:
             _add_stamps(found, delete.kind, delete.id)
+        for movement in change.movements:
+            found.add(("stock", movement.product_id))
     return found
 
 
