@@ -20,6 +20,8 @@ PREFIX = "STOREKEEPER_"
 # Region and id, as Cognito's own API describes them.
 _POOL_ID = re.compile(r"(?P<region>[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2})_[0-9A-Za-z]{1,45}")
 _CLIENT_ID = re.compile(r"[0-9A-Za-z_+]{1,128}")
+# What DynamoDB allows in a table's name, short enough for all of them.
+TABLE_PREFIX = re.compile("^[A-Za-z0-9_.-]{0,64}$")
 SECRET_FIELDS = frozenset({"secret_key", "old_secret_keys", "smtp_password"})
 DEFAULT_ADDRESS = "shop@localhost"
 SHORTEST_SECRET = 32
@@ -40,7 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     store: Literal["sqlite", "dynamodb"] = "sqlite"
     # The shop's file; with tables, the folder of this machine's replica is taken from it.
     database: str = "data/shop.db"
-    dynamodb_prefix: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_.-]{0,64}$")] = "storekeeper-"
+    dynamodb_prefix: Annotated[str, msgspec.Meta(pattern=TABLE_PREFIX.pattern)] = "storekeeper-"
     # Empty: what AWS's own variables, its configuration file or the machine's role say.
     aws_region: str = ""
     aws_profile: str = ""

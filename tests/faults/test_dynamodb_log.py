@@ -186,6 +186,17 @@ async def test_an_entry_larger_than_an_item_is_all_or_nothing(tmp_path: Path) ->
         assert await neighbour.store.get(Setting, "next") is not None
 
 
+async def test_a_node_sees_the_last_of_many_large_entries(tmp_path: Path) -> None:
+    """A page of the log has a megabyte at most; what lies after it was committed as well."""
+    noise = random.Random(1).randbytes(250_000).hex()
+    async with node(tmp_path, 0) as shop:
+        for name in "abcdef":
+            change = ChangeSet(puts=(Put(Setting(id=name, version=1, value=noise)),))
+            await shop.store.commit(change)
+        async with node(tmp_path, 1) as neighbour:
+            assert await neighbour.store.get(Setting, "f") is not None
+
+
 async def test_a_node_that_lost_its_file_fills_it_anew(tmp_path: Path) -> None:
     async with node(tmp_path, 0) as shop:
         mug = await shop.sell("MUG", stock=10)

@@ -17,12 +17,13 @@ from pathlib import Path
 from storekeeper.domain.admission import Admitted, admit
 from storekeeper.domain.changes import ChangeSet
 from storekeeper.domain.errors import Overloaded, StoreUnavailable
-from storekeeper.store.dynamodb.entries import Entry
-from storekeeper.store.dynamodb.log import PAGE, Behind, Log
+from storekeeper.store.dynamodb.entries import Copied, Entry
+from storekeeper.store.dynamodb.log import Behind, Log
 from storekeeper.store.port import ANY_PRODUCT
 from storekeeper.store.sqlite.known import Known
 from storekeeper.store.sqlite.rows import scalar
 from storekeeper.store.sqlite.stamps import Stamps
+from storekeeper.store.sqlite.transfer import write
 from storekeeper.store.sqlite.writer import Writer, stamps_of
 
 _FOLLOWED = """
@@ -31,7 +32,17 @@ CREATE TABLE IF NOT EXISTS followed (
     log TEXT NOT NULL,
     seq INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS copied (
+    copy TEXT PRIMARY KEY,
+    is_whole INTEGER NOT NULL
+) STRICT;
 """
+# What a replica has beside a shop's own tables.
+OWN_TABLES = ("followed", "copied")
+PARTIAL = (
+    "a shop is being copied into these tables; wait until that has ended, or run `storekeeper copy` "
+    "again if it was broken off"
+)
 # How often a batch is decided anew because other nodes were first, before its callers are asked
 # to come back.
 MOST_RACES = 50
@@ -61,6 +72,8 @@ class Follower(Writer):
         # The last entry that this file holds; another process of this machine may have gone on.
         self.seq = 0
         self.races = 0
+        # Whether a shop is being copied into the log, so that there is only a part of it.
+        self.is_partial = False
 
     def open(self) -> None:
         super().open()
@@ -72,6 +85,7 @@ class Follower(Writer):
             connection.execute("INSERT OR IGNORE INTO followed VALUES (1, ?, 0)", (self._log_id,))
             kept = scalar(connection, "SELECT log FROM followed")
             self.seq = self._position()
+            self.is_partial = self._is_partial()
         if kept != self._log_id:
             raise StoreUnavailable(
                 f"{self._path} is a replica of {kept}, not of {self._log_id}; name another file "
@@ -81,13 +95,13 @@ class Follower(Writer):
     def follow(self) -> int:
         """Applies every entry that isn't in the file yet; answers how many."""
         applied = 0
-        while found := self._log.after(self.seq):
-            applied += self.apply(found)
-            if len(found) < PAGE:
-                break
+        is_more = True
+        while is_more:
+            found, is_more = self._log.after(self.seq)
+            applied += self.apply(found) if found else 0
         return applied
 
-    def apply(self, found: Sequence[Entry]) -> int:
+    def apply(self, found: Sequence[Entry | Copied]) -> int:
         """Writes entries that follow on what the file holds; those it has are passed over."""
         with self._own_turn():
             return self._apply(found)
@@ -110,19 +124,27 @@ class Follower(Writer):
     def _seal(self, admitted: Sequence[Admitted], now: datetime) -> None:
         position = self._position()
         if admitted:
+            if self._is_partial():
+                raise StoreUnavailable(PARTIAL)
             self._log.append(position + 1, admitted, now)
             self._move_to(position + 1)
-        elif self._log.after(position, 1):
+        elif self._log.after(position, 1).entries:
             # What was refused may be possible on what others have written meanwhile.
             raise Behind
 
     def _catch_up(self) -> None:
-        while found := self._log.after(self._position()):
-            self._apply(found)
+        is_more = True
+        while is_more:
+            found, is_more = self._log.after(self._position())
+            if found:
+                self._apply(found)
 
-    def _apply(self, found: Sequence[Entry]) -> int:
+    def _apply(self, found: Sequence[Entry | Copied]) -> int:
         connection = self._connection
-        bumps = stamps_of(change for entry in found for change in entry.changes)
+        decided = [entry for entry in found if isinstance(entry, Entry)]
+        bumps = stamps_of(change for entry in decided for change in entry.changes)
+        if len(decided) < len(found):
+            self._stamps.bump_all()
         connection.execute("BEGIN IMMEDIATE")
         try:
             position = self._position()
@@ -134,7 +156,10 @@ class Follower(Writer):
                         f"the log lacks entry {position + 1}; restore its table from its "
                         "point-in-time recovery"
                     )
-                self._replay(entry)
+                if isinstance(entry, Copied):
+                    self._write_copied(entry)
+                else:
+                    self._replay(entry)
                 position = entry.seq
             if new:
                 self._move_to(position)
@@ -144,7 +169,17 @@ class Follower(Writer):
             raise
         self._stamps.bump(bumps)
         self.seq = position
+        self.is_partial = self._is_partial()
         return len(new)
+
+    def _write_copied(self, entry: Copied) -> None:
+        self._known = Known()
+        if entry.found is not None:
+            write(self._connection, entry.found)
+        self._connection.execute(
+            "INSERT INTO copied VALUES (?1, ?2) ON CONFLICT DO UPDATE SET is_whole = ?2",
+            (entry.copy, int(entry.found is None)),
+        )
 
     def _replay(self, entry: Entry) -> None:
         writes_products = ("catalog", ANY_PRODUCT) in stamps_of(entry.changes)
@@ -163,6 +198,9 @@ class Follower(Writer):
         self._write(admitted, state)
         if writes_products:
             self._known = Known()
+
+    def _is_partial(self) -> bool:
+        return bool(scalar(self._connection, "SELECT count(*) FROM copied WHERE is_whole = 0"))
 
     def _position(self) -> int:
         return int(scalar(self._connection, "SELECT seq FROM followed"))

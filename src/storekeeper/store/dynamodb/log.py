@@ -13,14 +13,14 @@ import asyncio
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import botocore.exceptions as failures
 
 from storekeeper.domain.admission import Admitted
 from storekeeper.domain.errors import StoreUnavailable
 from storekeeper.store.dynamodb import entries
-from storekeeper.store.dynamodb.entries import Entry
+from storekeeper.store.dynamodb.entries import Copied, Entry
 from storekeeper.store.dynamodb.remote import Remote, code_of, told
 from storekeeper.store.dynamodb.tables import COMMITS
 
@@ -41,6 +41,13 @@ class Behind(Exception):
     """Another node has written the number first; follow, decide anew, try the next one."""
 
 
+class Found(NamedTuple):
+    """Entries, and whether there may be more after them."""
+
+    entries: list[Entry | Copied]
+    is_more: bool
+
+
 class Log:
     """The log of one shop. Blocking methods are for the writer's thread."""
 
@@ -54,23 +61,34 @@ class Log:
         `Behind` when it isn't the next number. `StoreUnavailable` or `Overloaded` when it can't be
         known in time whether it was written: the next look at the log tells.
         """
-        self._remote.call(lambda client: self._append(client, seq, entries.encode(admitted, at)))
+        data = entries.encode(admitted, at)
+        self._remote.call(lambda client: self._append(client, seq, entries.FORMAT, data))
 
-    def after(self, seq: int, limit: int = PAGE) -> list[Entry]:
+    def append_copied(self, entry: Copied) -> None:
+        """Makes rows of a copy an entry; raises as `append`."""
+        data = entries.encode_rows(entry.copy, entry.written, entry.found)
+        self._remote.call(lambda client: self._append(client, entry.seq, entries.ROWS_FORMAT, data))
+
+    def last(self) -> Entry | Copied | None:
+        """The newest entry, None of an empty log; blocks."""
+        found = self._remote.call(lambda client: self._after(client, 0, 1, is_forward=False))
+        return found.entries[0] if found.entries else None
+
+    def after(self, seq: int, limit: int = PAGE) -> Found:
         """The entries after number `seq`, in order and without gaps; blocks."""
         return self._remote.call(lambda client: self._after(client, seq, limit))
 
-    async def fetch(self, seq: int, limit: int = PAGE) -> list[Entry]:
+    async def fetch(self, seq: int, limit: int = PAGE) -> Found:
         """As `after`, for an event loop."""
         return await self._remote.ask(lambda client: self._after(client, seq, limit))
 
-    async def _append(self, client: DynamoDBClient, seq: int, data: bytes) -> None:
+    async def _append(self, client: DynamoDBClient, seq: int, format: int, data: bytes) -> None:
         nonce = uuid.uuid4().hex
         item: dict[str, Any] = {
             "pk": LOG,
             "sk": {"N": str(seq)},
             "by": {"S": nonce},
-            "format": {"N": str(entries.FORMAT)},
+            "format": {"N": str(format)},
         }
         if len(data) <= PART_BYTES:
             item["data"] = {"B": data}
@@ -105,20 +123,23 @@ class Log:
             Item={"pk": {"S": f"part#{nonce}"}, "sk": {"N": str(at)}, "data": {"B": part}},
         )
 
-    async def _after(self, client: DynamoDBClient, seq: int, limit: int) -> list[Entry]:
+    async def _after(
+        self, client: DynamoDBClient, seq: int, limit: int, *, is_forward: bool = True
+    ) -> Found:
         answer = await client.query(
             TableName=self._table,
             KeyConditionExpression="pk = :log AND sk > :seq",
             ExpressionAttributeValues={":log": LOG, ":seq": {"N": str(seq)}},
             ConsistentRead=True,
             Limit=limit,
+            ScanIndexForward=is_forward,
         )
-        found: list[Entry] = []
+        found: list[Entry | Copied] = []
         for item in answer["Items"]:
             number = int(item["sk"]["N"])
             data = item["data"]["B"] if "data" in item else await self._joined(client, item)
             found.append(entries.decode(number, int(item["format"]["N"]), bytes(data)))
-        return found
+        return Found(found, "LastEvaluatedKey" in answer)
 
     async def _joined(self, client: DynamoDBClient, item: Any) -> bytes:
         parts: list[bytes] = []

@@ -1,4 +1,4 @@
-"""What the composition root needs of this engine: making its tables and opening a shop in them."""
+"""What the composition root needs of this engine: its tables made, a shop opened or copied there."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from storekeeper.store.dynamodb.copying import Watch, copy_into
+from storekeeper.store.dynamodb.follower import OWN_TABLES
+from storekeeper.store.dynamodb.log import Log
 from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.setup import create_tables, require_tables
 from storekeeper.store.dynamodb.store import DynamoStore
@@ -45,3 +48,26 @@ def make_tables(
         return create_tables(remote, prefix)
     finally:
         remote.close()
+
+
+def copy_shop(
+    source: Path,
+    snapshot: Path,
+    *,
+    region: str = "",
+    endpoint: str = "",
+    profile: str = "",
+    prefix: str,
+    watch: Watch,
+) -> bool:
+    """Copies the shop in the file `source` into tables, made where they don't exist; see
+    `store.dynamodb.copying`. Blocks."""
+    remote = Remote(region=region, endpoint=endpoint, profile=profile)
+    try:
+        create_tables(remote, prefix)
+        return copy_into(Log(remote, prefix), source, snapshot, watch=watch)
+    finally:
+        remote.close()
+
+
+__all__ = ["OWN_TABLES", "copy_shop", "make_tables", "open_store"]

@@ -20,9 +20,9 @@ import structlog
 
 from storekeeper.domain.changes import ChangeSet
 from storekeeper.domain.errors import Overloaded, StoreUnavailable
-from storekeeper.store.dynamodb.entries import Entry
-from storekeeper.store.dynamodb.follower import Follower
-from storekeeper.store.dynamodb.log import PAGE, Log
+from storekeeper.store.dynamodb.entries import Copied, Entry
+from storekeeper.store.dynamodb.follower import PARTIAL, Follower
+from storekeeper.store.dynamodb.log import Log
 from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.port import Topic
 from storekeeper.store.sqlite.connect import BUSY_MS
@@ -172,13 +172,16 @@ class DynamoStore(SqliteStore):
         self._looking = None
 
     async def _look_once(self) -> None:
-        while found := await self._log.fetch(self._follower.seq):
-            await self._write_lane.ask(_application(self._follower, found))
-            if len(found) < PAGE:
-                return
+        is_more = True
+        while is_more:
+            found, is_more = await self._log.fetch(self._follower.seq)
+            if found:
+                await self._write_lane.ask(_application(self._follower, found))
+        if self._follower.is_partial:
+            raise StoreUnavailable(PARTIAL)
 
 
-def _application(follower: Follower, found: Sequence[Entry]) -> Callable[[], None]:
+def _application(follower: Follower, found: Sequence[Entry | Copied]) -> Callable[[], None]:
     def apply() -> None:
         follower.apply(found)
 

@@ -39,6 +39,7 @@ from storekeeper.store.sqlite.connect import BUSY_MS, connect, explain, told_cle
 from storekeeper.store.sqlite.listing import is_quick, list_categories, list_products
 from storekeeper.store.sqlite.reader import Reader, movement_of
 from storekeeper.store.sqlite.stamps import Stamps
+from storekeeper.store.sqlite.transfer import Digest, digests
 from storekeeper.store.sqlite.writer import Writer
 
 R = TypeVar("R")
@@ -270,6 +271,10 @@ class SqliteStore:
 
     async def verify(self) -> list[Difference]:
         return await self.ask(audit.verify, long=True)
+
+    async def digests(self) -> dict[str, Digest]:
+        """What every table holds, to compare two copies of a shop."""
+        return await self.ask(digests, long=True)
 
     async def scan(self, kind: type[R], *, batch: int = 500) -> AsyncIterator[Sequence[R]]:
         after: Any = None
