@@ -253,6 +253,7 @@ def open_place(
             new_id=new_id,
             batch=settings.write_batch,
             capacity=settings.write_queue,
+            views=settings.dynamodb_views,
         )
         return store
     return SqliteStore(

@@ -43,6 +43,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # The shop's file; with tables, the folder of this machine's replica is taken from it.
     database: str = "data/shop.db"
     dynamodb_prefix: Annotated[str, msgspec.Meta(pattern=TABLE_PREFIX.pattern)] = "storekeeper-"
+    # Whether the tables of products, orders and accounts are kept for other programs.
+    dynamodb_views: bool = True
     # Empty: what AWS's own variables, its configuration file or the machine's role say.
     aws_region: str = ""
     aws_profile: str = ""

@@ -78,7 +78,7 @@ class Operation(Controller):
     )
     async def metrics(self, request: ApiRequest) -> Answer[bytes]:
         """Requests, latency, orders, commit batches, queue depth, outbox lag, failing and dead
-        deliveries, low stock."""
+        deliveries, low stock, and what the store's engine adds."""
         shop = request.app.state.shop
         lag = await shop.relay.lag()
         gauges = {
@@ -88,5 +88,6 @@ class Operation(Controller):
             "storekeeper_deliveries_failing": float(lag.failing),
             "storekeeper_dead_letters": float(lag.dead),
             "storekeeper_low_stock_products": float(await shop.store.low_count()),
+            **await shop.store.gauges(),
         }
         return Answer(shop.metrics.text(gauges), media_type=CONTENT_TYPE)

@@ -20,6 +20,7 @@ GAUGES = {
     "storekeeper_deliveries_failing": "Deliveries to be tried again, at most 100,000 counted.",
     "storekeeper_dead_letters": "Deliveries given up, at most 100,000 counted.",
     "storekeeper_low_stock_products": "Active products at or below their reorder point.",
+    "storekeeper_views_lag_entries": "Entries of the log that other programs don't see yet.",
 }
 
 

@@ -24,9 +24,11 @@ def open_store(
     prefix: str,
     clock: Callable[[], datetime],
     new_id: Callable[[], str],
+    views: bool = False,
     **limits: Any,
 ) -> DynamoStore:
-    """The shop in the tables of `prefix`; blocks. Raises `StoreUnavailable` that says what to
+    """The shop in the tables of `prefix`; blocks. `views`: whether this node may keep the tables for
+    other programs. Raises `StoreUnavailable` that says what to
     change where the tables, the credentials or the network aren't as they must be."""
     remote = Remote(region=region, endpoint=endpoint, profile=profile)
     try:
@@ -34,9 +36,12 @@ def open_store(
     except BaseException:
         remote.close()
         raise
-    return DynamoStore(
+    store = DynamoStore(
         replica, remote=remote, prefix=prefix, log_id=log_id, clock=clock, new_id=new_id, **limits
     )
+    if views:
+        store.keep_views()
+    return store
 
 
 def make_tables(

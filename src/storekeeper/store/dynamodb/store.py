@@ -20,11 +20,13 @@ import structlog
 
 from storekeeper.domain.changes import ChangeSet
 from storekeeper.domain.errors import Overloaded, StoreUnavailable
+from storekeeper.store.dynamodb.checking import Checker
 from storekeeper.store.dynamodb.entries import Copied, Entry
 from storekeeper.store.dynamodb.follower import PARTIAL, Follower
 from storekeeper.store.dynamodb.log import Log
 from storekeeper.store.dynamodb.remote import Remote
-from storekeeper.store.port import Topic
+from storekeeper.store.dynamodb.views import Views
+from storekeeper.store.port import Loop, Topic, ViewDifference
 from storekeeper.store.sqlite.connect import BUSY_MS
 from storekeeper.store.sqlite.reader import Reader
 from storekeeper.store.sqlite.stamps import Stamps
@@ -62,6 +64,8 @@ class DynamoStore(SqliteStore):
         self._remote = remote
         self._log = Log(remote, prefix)
         self._log_id = log_id
+        self._views: Views | None = None
+        self._prefix = prefix
         self._next_look: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._looked_at = 0.0
@@ -132,6 +136,26 @@ class DynamoStore(SqliteStore):
             if self._looking is None:
                 self._looking = loop.create_task(self._look(), name="looking at the log")
         await asyncio.shield(self._next_look)
+
+    def keep_views(self) -> None:
+        """Lets this node keep the tables for other programs, when it is its turn."""
+        self._views = Views(self._remote, self._prefix, self._log, self)
+
+    @property
+    def followed(self) -> int:
+        """The last entry of the log that the replica holds."""
+        return self._follower.seq
+
+    def loops(self) -> dict[str, Loop]:
+        return {"views": self._views.run} if self._views else {}
+
+    async def gauges(self) -> dict[str, float]:
+        return {"storekeeper_views_lag_entries": await self._views.lag()} if self._views else {}
+
+    async def verify_views(self) -> list[ViewDifference]:
+        if self._views is None:
+            return []
+        return await Checker(self._remote, self._prefix, self, self._views).differences()
 
     async def check_writable(self) -> None:
         await self.catch_up()

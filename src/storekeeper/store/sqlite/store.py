@@ -26,6 +26,7 @@ from storekeeper.store.lane import Lane
 from storekeeper.store.port import (
     Difference,
     Listed,
+    Loop,
     MovementQuery,
     OrderQuery,
     Page,
@@ -33,6 +34,7 @@ from storekeeper.store.port import (
     StoredEvent,
     Summary,
     Topic,
+    ViewDifference,
 )
 from storekeeper.store.sqlite import audit, kinds, memory, schema
 from storekeeper.store.sqlite.connect import BUSY_MS, connect, explain, told_clearly
@@ -271,6 +273,15 @@ class SqliteStore:
 
     async def verify(self) -> list[Difference]:
         return await self.ask(audit.verify, long=True)
+
+    async def verify_views(self) -> list[ViewDifference]:
+        return []
+
+    def loops(self) -> dict[str, Loop]:
+        return {}
+
+    async def gauges(self) -> dict[str, float]:
+        return {}
 
     async def digests(self) -> dict[str, Digest]:
         """What every table holds, to compare two copies of a shop."""

@@ -4,6 +4,7 @@ import shutil
 import uuid
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from storekeeper.app import Place
@@ -31,6 +32,14 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         database=str(tmp_path / "shop.db"),
         aws_region="eu-west-1",
         aws_endpoint_url=local_engines.url("dynamodb"),
+    )
+
+
+@pytest.fixture
+def on_tables(settings: Settings, tables: Place) -> Settings:
+    """Of a node whose shop is in those tables."""
+    return msgspec.structs.replace(
+        settings, store="dynamodb", dynamodb_prefix=tables.name, secret_key="k" * 40
     )
 
 

@@ -81,22 +81,14 @@ def test_every_table_of_a_shop_is_copied(source) -> None:
 
 
 async def test_the_copied_shop_sells_on_and_announces_only_what_is_new(
-    settings, source, tables
+    settings, on_tables, source, tables
 ) -> None:
     await copy_shop(settings, source, tables, watch=unseen)
     before = open_place(settings, source)
     last, position = await before.last_event_seq(), await before.get(Position, "relay:console")
     sku = (await before.products(ProductQuery(in_stock=True, limit=1))).items[0].product.sku
     await before.close()
-    here = Settings(
-        store="dynamodb",
-        database=settings.database,
-        dynamodb_prefix=tables.name,
-        aws_region="eu-west-1",
-        aws_endpoint_url=settings.aws_endpoint_url,
-        secret_key="k" * 40,
-    )
-    async with open_shop(here) as shop:
+    async with open_shop(on_tables) as shop:
         assert await shop.prepare() is False
         assert await shop.store.get(Position, "relay:console") == position
         request = PlaceOrder(lines=(LineRequest(sku=sku, quantity=1),), email="g@example.com")
