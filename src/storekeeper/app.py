@@ -254,6 +254,9 @@ def open_place(
             batch=settings.write_batch,
             capacity=settings.write_queue,
             views=settings.dynamodb_views,
+            snapshots=settings.snapshot_bucket,
+            snapshots_endpoint=settings.snapshot_endpoint_url,
+            snapshots_every=settings.snapshot_entries,
         )
         return store
     return SqliteStore(

@@ -45,6 +45,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     dynamodb_prefix: Annotated[str, msgspec.Meta(pattern=TABLE_PREFIX.pattern)] = "storekeeper-"
     # Whether the tables of products, orders and accounts are kept for other programs.
     dynamodb_views: bool = True
+    # Where the quick start of new nodes comes from; empty: they read the whole log.
+    snapshot_bucket: Annotated[
+        str, msgspec.Meta(pattern="^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$")
+    ] = ""
+    snapshot_entries: Positive = 50_000
+    snapshot_endpoint_url: str = ""
     # Empty: what AWS's own variables, its configuration file or the machine's role say.
     aws_region: str = ""
     aws_profile: str = ""

@@ -7,11 +7,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from storekeeper.store.dynamodb.bucket import Place
 from storekeeper.store.dynamodb.copying import Watch, copy_into
 from storekeeper.store.dynamodb.follower import OWN_TABLES
 from storekeeper.store.dynamodb.log import Log
 from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.setup import create_tables, require_tables
+from storekeeper.store.dynamodb.snapshots import fetch
 from storekeeper.store.dynamodb.store import DynamoStore
 
 
@@ -25,14 +27,21 @@ def open_store(
     clock: Callable[[], datetime],
     new_id: Callable[[], str],
     views: bool = False,
+    snapshots: str = "",
+    snapshots_endpoint: str = "",
+    snapshots_every: int = 0,
     **limits: Any,
 ) -> DynamoStore:
     """The shop in the tables of `prefix`; blocks. `views`: whether this node may keep the tables for
-    other programs. Raises `StoreUnavailable` that says what to
+    other programs. `snapshots`: a bucket for snapshots of the replica, one `snapshots_every` entries
+    of the log. Raises `StoreUnavailable` that says what to
     change where the tables, the credentials or the network aren't as they must be."""
     remote = Remote(region=region, endpoint=endpoint, profile=profile)
     try:
         log_id = require_tables(remote, prefix)
+        place = Place(snapshots, region, snapshots_endpoint, profile)
+        if snapshots:
+            remote.call(lambda _: fetch(place, prefix, path=replica, log_id=log_id))
     except BaseException:
         remote.close()
         raise
@@ -41,6 +50,8 @@ def open_store(
     )
     if views:
         store.keep_views()
+    if snapshots:
+        store.keep_snapshots(place, every=snapshots_every)
     return store
 
 

@@ -20,11 +20,13 @@ import structlog
 
 from storekeeper.domain.changes import ChangeSet
 from storekeeper.domain.errors import Overloaded, StoreUnavailable
+from storekeeper.store.dynamodb.bucket import Place
 from storekeeper.store.dynamodb.checking import Checker
 from storekeeper.store.dynamodb.entries import Copied, Entry
 from storekeeper.store.dynamodb.follower import PARTIAL, Follower
 from storekeeper.store.dynamodb.log import Log
 from storekeeper.store.dynamodb.remote import Remote
+from storekeeper.store.dynamodb.snapshots import Snapshots
 from storekeeper.store.dynamodb.views import Views
 from storekeeper.store.port import Loop, Topic, ViewDifference
 from storekeeper.store.sqlite.connect import BUSY_MS
@@ -65,6 +67,7 @@ class DynamoStore(SqliteStore):
         self._log = Log(remote, prefix)
         self._log_id = log_id
         self._views: Views | None = None
+        self._snapshots: Snapshots | None = None
         self._prefix = prefix
         self._next_look: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -141,13 +144,25 @@ class DynamoStore(SqliteStore):
         """Lets this node keep the tables for other programs, when it is its turn."""
         self._views = Views(self._remote, self._prefix, self._log, self)
 
+    def keep_snapshots(self, place: Place, *, every: int) -> None:
+        """Lets this node put snapshots of its replica into a bucket, when it is its turn."""
+        self._snapshots = Snapshots(
+            place,
+            self._prefix,
+            path=self.path,
+            log_id=self._log_id,
+            every=every,
+            followed=lambda: self.followed,
+        )
+
     @property
     def followed(self) -> int:
         """The last entry of the log that the replica holds."""
         return self._follower.seq
 
     def loops(self) -> dict[str, Loop]:
-        return {"views": self._views.run} if self._views else {}
+        keepers = {"views": self._views, "snapshots": self._snapshots}
+        return {name: keeper.run for name, keeper in keepers.items() if keeper is not None}
 
     async def gauges(self) -> dict[str, float]:
         return {"storekeeper_views_lag_entries": await self._views.lag()} if self._views else {}

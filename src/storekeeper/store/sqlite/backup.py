@@ -104,6 +104,20 @@ def restore(
     )
 
 
+def begin_with(copy: Path, database: Path) -> bool:
+    """Gives a sound copy the name of a database that isn't there; answers whether it did, as another
+    process may have been faster. Raises `StoreUnavailable` while one is at it."""
+    with _lock(database, fcntl.LOCK_EX, "is in use"):
+        if database.exists():
+            return False
+        # Left by a database that was here before, and not to be played into this one.
+        for suffix in ("-wal", "-shm"):
+            Path(f"{database}{suffix}").unlink(missing_ok=True)
+        copy.rename(database)
+        _flush_folder(database.parent)
+    return True
+
+
 def _copy(
     source: apsw.Connection,
     copy: Path,

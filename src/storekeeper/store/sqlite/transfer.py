@@ -68,8 +68,12 @@ class Digest(Struct, frozen=True, kw_only=True):
 @contextlib.contextmanager
 def snapshot_at(path: Path) -> Iterator[apsw.Connection]:
     """A file that nobody writes any more, for reading."""
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    with told_clearly(path), contextlib.closing(connection):
+    with (
+        told_clearly(path),
+        contextlib.closing(
+            apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        ) as connection,
+    ):
         yield connection
 
 
