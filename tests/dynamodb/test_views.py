@@ -168,6 +168,19 @@ async def test_verify_finds_what_is_shown_wrongly(on_tables) -> None:
         }
 
 
+async def test_a_shop_that_sells_on_while_it_is_looked_at_shows_no_differences(on_tables) -> None:
+    """A check that cries wolf is switched off."""
+    async with shop_and_looker(on_tables) as (shop, _):
+        await a_mug(shop, stock=100_000)
+        looks = asyncio.create_task(shop.store.verify_views())
+        sold = 0
+        while not looks.done():
+            await an_order_of(shop, quantity=1)
+            sold += 1
+        assert await looks == []
+        assert sold > 0
+
+
 async def test_a_node_in_office_shows_changes_and_the_next_one_goes_on(on_tables) -> None:
     """Nobody has to ask for it: the node that holds the lease follows by itself."""
     async with shop_and_looker(on_tables) as (shop, looker):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +11,17 @@ from storekeeper.store.dynamodb import items
 from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.tables import ORDERS, PRODUCTS, VIEWS, Table
 from storekeeper.store.dynamodb.touching import Key
-from storekeeper.store.dynamodb.views import BATCH, Replica, Views
+from storekeeper.store.dynamodb.views import BATCH, Replica, State, Views
 from storekeeper.store.port import ViewDifference
 from storekeeper.store.sqlite.reader import Reader
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
+# The table's name and the item's two keys.
 Place = tuple[str, str, str]
+# The number of the entry that an item knows of, and all else that it says.
+Stands = tuple[int, dict[str, Any]]
 # Differences that are looked at again and told; there is no use in more.
 MOST = 1_000
 AT_ONCE = 16
@@ -43,8 +46,8 @@ class Checker:
         self._views = views
 
     async def differences(self) -> list[ViewDifference]:
-        """What differs, and does so still when the tables have been brought up to the log's end
-        again: a shop that sells on moves while it is looked at."""
+        """What differs. A shop that sells on moves while it is looked at, so what seemed to differ
+        is looked at again in a way that can't mistake one moment for another."""
         await self._views.bring_up()
         suspects: dict[Key, None] = {}
         async for keys in self._records():
@@ -56,13 +59,9 @@ class Checker:
                 suspects.update((key, None) for key in await self._unexpected(table, places))
                 if len(suspects) >= MOST:
                     break
-        if not suspects:
-            return []
-        await self._views.bring_up()
-        keys = list(suspects)[:MOST]
         found: list[ViewDifference] = []
-        for at in range(0, len(keys), BATCH):
-            found.extend(one.told for one in await self._compare(keys[at : at + BATCH]))
+        for batch in _batches(list(suspects)):
+            found.extend(one.told for one in await self._compare(batch, is_final=True))
         return found
 
     async def _records(self) -> AsyncIterator[list[Key]]:
@@ -78,7 +77,7 @@ class Checker:
         """The keys of all items, page by page."""
         start: dict[str, Any] = {}
         while True:
-            answer = await self._remote.ask(partial(_scan, self._prefix + table.name, start))
+            answer = await self._remote.ask(partial(_page, self._prefix + table.name, start))
             yield [(item["pk"]["S"], item["sk"]["S"]) for item in answer["Items"]]
             if "LastEvaluatedKey" not in answer:
                 return
@@ -89,44 +88,46 @@ class Checker:
         found: list[Key] = []
         for at in range(0, len(places), BATCH):
             some = places[at : at + BATCH]
-            wanted = await self._wanted(dict.fromkeys(_key_of(table, *place) for place in some))
+            keys = dict.fromkeys(_key_of(table, *place) for place in some)
+            wanted = _places(await self._views.state(list(keys)))
             found.extend(
                 _key_of(table, *place) for place in some if (table.name, *place) not in wanted
             )
         return found
 
-    async def _compare(self, keys: Sequence[Key]) -> list[_Differing]:
-        wanted = await self._wanted(keys)
-        stands = await self._remote.ask(lambda client: self._read(client, keys))
-        return [
-            _Differing(place, place in wanted, place in stands)
-            for place in sorted(wanted.keys() | stands.keys())
-            if wanted.get(place) != stands.get(place)
-        ]
-
-    async def _wanted(self, keys: Iterable[Key]) -> dict[Place, Any]:
+    async def _compare(self, keys: Sequence[Key], *, is_final: bool = False) -> list[_Differing]:
+        """Where items aren't what the replica said before they were read. `is_final`: the tables are
+        brought up in between, so that only an item of a later entry may say something else."""
         state = await self._views.state(list(keys))
-        return {
-            (item.table.name, *item.key): item.attributes
-            for record in state.shown.values()
-            for item in record
-        }
+        wanted = _places(state)
+        if is_final:
+            await self._views.bring_up()
+        stands = await self._remote.ask(lambda client: self._read(client, keys))
+        if is_final:
+            await self._replica.catch_up()
+        end = self._replica.followed
+        found: list[_Differing] = []
+        for place in sorted(wanted.keys() | stands.keys()):
+            seq, attributes = stands.get(place, (0, None))
+            if attributes != wanted.get(place) and not (is_final and state.seq < seq <= end):
+                found.append(_Differing(place, place in wanted, place in stands))
+        return found
 
-    async def _read(self, client: DynamoDBClient, keys: Sequence[Key]) -> dict[Place, Any]:
-        """The items that stand for records, without the number of their entry."""
+    async def _read(self, client: DynamoDBClient, keys: Sequence[Key]) -> dict[Place, Stands]:
+        """The items that stand for records."""
         at_once = asyncio.Semaphore(AT_ONCE)
 
-        async def read(key: Key) -> list[tuple[Place, Any]]:
+        async def read(key: Key) -> list[tuple[Place, Stands]]:
             async with at_once:
                 return await self._read_one(client, key)
 
         found = await asyncio.gather(*(read(key) for key in keys))
         return dict(one for many in found for one in many)
 
-    async def _read_one(self, client: DynamoDBClient, key: Key) -> list[tuple[Place, Any]]:
+    async def _read_one(self, client: DynamoDBClient, key: Key) -> list[tuple[Place, Stands]]:
         kind, id = key
         table = items.TABLE_OF[kind]
-        found: list[tuple[Place, Any]] = []
+        found: list[tuple[Place, Stands]] = []
         start: dict[str, Any] = {}
         while True:
             answer = await client.query(
@@ -137,14 +138,27 @@ class Checker:
                 **start,
             )
             for item in answer["Items"]:
-                attributes: dict[str, Any] = {k: v for k, v in item.items() if k != "seq"}
-                found.append(((table.name, id, item["sk"]["S"]), attributes))
+                attributes: dict[str, Any] = dict(item)
+                seq = int(attributes.pop("seq", {"N": "0"})["N"])
+                found.append(((table.name, id, item["sk"]["S"]), (seq, attributes)))
             if "LastEvaluatedKey" not in answer:
                 return found
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
 
-async def _scan(table: str, start: dict[str, Any], client: DynamoDBClient) -> Any:
+def _places(state: State) -> dict[Place, dict[str, Any]]:
+    return {
+        (item.table.name, *item.key): item.attributes
+        for record in state.shown.values()
+        for item in record
+    }
+
+
+def _batches(keys: Sequence[Key]) -> list[Sequence[Key]]:
+    return [keys[at : at + BATCH] for at in range(0, min(len(keys), MOST), BATCH)]
+
+
+async def _page(table: str, start: dict[str, Any], client: DynamoDBClient) -> Any:
     return await client.scan(
         TableName=table, ProjectionExpression="pk, sk", ConsistentRead=True, **start
     )

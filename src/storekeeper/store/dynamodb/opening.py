@@ -81,6 +81,7 @@ def copy_shop(
     remote = Remote(region=region, endpoint=endpoint, profile=profile)
     try:
         create_tables(remote, prefix)
+        require_tables(remote, prefix)
         return copy_into(Log(remote, prefix), source, snapshot, watch=watch)
     finally:
         remote.close()

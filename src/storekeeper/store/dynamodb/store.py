@@ -67,6 +67,7 @@ class DynamoStore(SqliteStore):
         self._log = Log(remote, prefix)
         self._log_id = log_id
         self._views: Views | None = None
+        self._views_remote: Remote | None = None
         self._snapshots: Snapshots | None = None
         self._prefix = prefix
         self._next_look: asyncio.Future[None] | None = None
@@ -142,7 +143,10 @@ class DynamoStore(SqliteStore):
 
     def keep_views(self) -> None:
         """Lets this node keep the tables for other programs, when it is its turn."""
-        self._views = Views(self._remote, self._prefix, self._log, self)
+        # Of its own: throttling of these tables must not slow the log down.
+        self._views_remote = self._remote.sibling()
+        log = Log(self._views_remote, self._prefix)
+        self._views = Views(self._views_remote, self._prefix, log, self)
 
     def keep_snapshots(self, place: Place, *, every: int) -> None:
         """Lets this node put snapshots of its replica into a bucket, when it is its turn."""
@@ -168,9 +172,9 @@ class DynamoStore(SqliteStore):
         return {"storekeeper_views_lag_entries": await self._views.lag()} if self._views else {}
 
     async def verify_views(self) -> list[ViewDifference]:
-        if self._views is None:
+        if self._views is None or self._views_remote is None:
             return []
-        return await Checker(self._remote, self._prefix, self, self._views).differences()
+        return await Checker(self._views_remote, self._prefix, self, self._views).differences()
 
     async def check_writable(self) -> None:
         await self.catch_up()
@@ -184,7 +188,9 @@ class DynamoStore(SqliteStore):
         if self._looking is not None:
             await asyncio.wait([self._looking])
         await super().close()
-        await asyncio.to_thread(self._remote.close)
+        for remote in (self._views_remote, self._remote):
+            if remote is not None:
+                await asyncio.to_thread(remote.close)
 
     async def _follow(self) -> None:
         """Keeps the replica near the end of the log, whether anybody asks or not."""
