@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import uuid_utils
 from litestar import Litestar
@@ -22,7 +22,9 @@ from storekeeper.cache.memory import MemoryCache
 from storekeeper.cache.port import Cache
 from storekeeper.cache.rates import MemoryRates, SharedRates
 from storekeeper.cache.reads import Reads
-from storekeeper.config import SHORTEST_SECRET, Settings, SettingsError
+from storekeeper.config import SHORTEST_SECRET, TABLE_PREFIX, Settings, SettingsError
+from storekeeper.domain.errors import AlreadyExists, NotFound
+from storekeeper.domain.types import Struct
 from storekeeper.http.api_keys import ApiKeysController
 from storekeeper.http.app import make_app
 from storekeeper.http.auth import Auth
@@ -54,6 +56,7 @@ from storekeeper.services.base import Tools
 from storekeeper.services.catalog import Catalog
 from storekeeper.services.catalog_cache import CatalogCache
 from storekeeper.services.checkout import Checkout
+from storekeeper.services.copying import Compared, compare
 from storekeeper.services.credentials import Credentials
 from storekeeper.services.csv_export import Exporter
 from storekeeper.services.csv_import import Importer
@@ -291,23 +294,54 @@ class Shop:
         await self.store.close()
 
 
+class Place(Struct, frozen=True, kw_only=True):
+    """Where a shop is: the file, or the tables whose names begin with `name`."""
+
+    store: Literal["sqlite", "dynamodb"]
+    name: str
+
+    @classmethod
+    def of(cls, text: str) -> Place:
+        """Reads `sqlite:FILE` or `dynamodb:PREFIX`; raises `SettingsError`."""
+        store, colon, name = text.partition(":")
+        if store == "sqlite" and name:
+            return cls(store="sqlite", name=name)
+        if store == "dynamodb" and colon and TABLE_PREFIX.fullmatch(name):
+            return cls(store="dynamodb", name=name)
+        raise SettingsError(f"{text!r} is no place of a shop; say sqlite:FILE or dynamodb:PREFIX")
+
+    def __str__(self) -> str:
+        return f"{self.store}:{self.name}"
+
+
 def open_store(settings: Settings, clock: Clock, new_id: Callable[[], str]) -> SqliteStore:
     """The store that the settings name; raises `StoreUnavailable` where it can't be had."""
-    if settings.store == "dynamodb":
-        store: SqliteStore = _dynamodb(settings).open_store(
-            settings.data_dir / f"{settings.dynamodb_prefix}replica.db",
-            region=settings.aws_region,
-            endpoint=settings.aws_endpoint_url,
-            profile=settings.aws_profile,
-            prefix=settings.dynamodb_prefix,
+    is_file = settings.store == "sqlite"
+    name = settings.database if is_file else settings.dynamodb_prefix
+    return open_place(settings, Place(store=settings.store, name=name), clock, new_id)
+
+
+def open_place(
+    settings: Settings, place: Place, clock: Clock = utc_now, new_id: Callable[[], str] = uuid7_text
+) -> SqliteStore:
+    """The store there, with what the settings say of AWS and of queues."""
+    if place.store == "dynamodb":
+        store: SqliteStore = _dynamodb().open_store(
+            settings.data_dir / f"{place.name}replica.db",
+            **_aws(settings),
+            prefix=place.name,
             clock=clock,
             new_id=new_id,
             batch=settings.write_batch,
             capacity=settings.write_queue,
+            views=settings.dynamodb_views,
+            snapshots=settings.snapshot_bucket,
+            snapshots_endpoint=settings.snapshot_endpoint_url,
+            snapshots_every=settings.snapshot_entries,
         )
         return store
     return SqliteStore(
-        Path(settings.database),
+        Path(place.name),
         clock=clock,
         new_id=new_id,
         batch=settings.write_batch,
@@ -315,26 +349,85 @@ def open_store(settings: Settings, clock: Clock, new_id: Callable[[], str]) -> S
     )
 
 
+def _aws(settings: Settings) -> dict[str, str]:
+    return {
+        "region": settings.aws_region,
+        "endpoint": settings.aws_endpoint_url,
+        "profile": settings.aws_profile,
+    }
+
+
+class ShopCopied(Struct, frozen=True, kw_only=True):
+    """A shop in two places. `resumed`: the target had been begun, or was there already."""
+
+    source: str
+    target: str
+    resumed: bool
+    compared: Compared
+
+
+async def copy_shop(settings: Settings, source: Place, target: Place, *, watch: Any) -> ShopCopied:
+    """Copies a whole shop into an empty place and compares both; safe to break off and repeat.
+
+    `watch` is told a stage, what is done and of how much. Raises `AlreadyExists` where another
+    shop is, `NotFound` where none is, `StoreUnavailable`.
+    """
+    if source == target:
+        raise SettingsError(f"{source} is the source and the target; name two places")
+    if source.store == "sqlite" and not Path(source.name).is_file():
+        raise NotFound(f"there is no shop at {source.name}")
+    async with contextlib.AsyncExitStack() as stack:
+        kept = await asyncio.to_thread(open_place, settings, source)
+        stack.push_async_callback(kept.close)
+        await kept.catch_up()
+        resumed = await asyncio.to_thread(_copy, settings, source, kept.path, target, watch)
+        copied = await asyncio.to_thread(open_place, settings, target)
+        stack.push_async_callback(copied.close)
+        await copied.catch_up()
+        compared = await compare(kept, copied, await kept.digests(), await copied.digests())
+    if resumed and target.store == "sqlite" and compared.differing:
+        raise AlreadyExists(f"there is another shop at {target.name}; name a file that isn't there")
+    return ShopCopied(source=str(source), target=str(target), resumed=resumed, compared=compared)
+
+
+def _copy(settings: Settings, source: Place, file: Path, target: Place, watch: Any) -> bool:
+    if target.store == "dynamodb":
+        require_folder(Path(settings.database))
+        resumed: bool = _dynamodb().copy_shop(
+            file,
+            settings.data_dir / f"{target.name}copying.db",
+            **_aws(settings),
+            prefix=target.name,
+            watch=watch,
+        )
+        return resumed
+    if Path(target.name).exists():
+        return True
+    require_folder(Path(target.name))
+    backup.back_up(
+        file,
+        Path(target.name),
+        without=_dynamodb().OWN_TABLES if source.store == "dynamodb" else (),
+        progress=lambda pages, total: watch("Copying pages", pages, total),
+    )
+    return False
+
+
 def create_tables(settings: Settings) -> list[str]:
     """Makes the tables that the settings name; a sentence for each thing that was done."""
     if settings.store != "dynamodb":
         return []
-    done: list[str] = _dynamodb(settings).make_tables(
-        region=settings.aws_region,
-        endpoint=settings.aws_endpoint_url,
-        profile=settings.aws_profile,
-        prefix=settings.dynamodb_prefix,
-    )
+    done: list[str] = _dynamodb().make_tables(**_aws(settings), prefix=settings.dynamodb_prefix)
     return done
 
 
-def _dynamodb(settings: Settings) -> Any:
+def _dynamodb() -> Any:
     """The adapter, which needs packages that an embedded shop doesn't have."""
     try:
         from storekeeper.store.dynamodb import opening
     except ModuleNotFoundError as error:
         raise SettingsError(
-            f"store = {settings.store} needs more packages ({error.name} is missing); "
+            f"store = dynamodb needs more packages ({error.name} is missing); "
             "pip install 'storekeeper[aws]'"
         ) from error
     return opening

@@ -28,6 +28,8 @@ _TOPIC = re.compile(
     r"(?:arn:aws[a-z-]*:sns:(?P<region>[a-z0-9-]+):[0-9]{12}:)?(?P<name>[0-9A-Za-z_-]{1,256}(?:\.fifo)?)"
 )
 LONGEST_TOPIC = 256
+# What DynamoDB allows in a table's name, short enough for all of them.
+TABLE_PREFIX = re.compile("^[A-Za-z0-9_.-]{0,64}$")
 SECRET_FIELDS = frozenset({"secret_key", "old_secret_keys", "smtp_password", "cache_url"})
 CACHE_SCHEMES = frozenset({"valkey", "valkeys", "redis", "rediss"})
 DEFAULT_ADDRESS = "shop@localhost"
@@ -49,7 +51,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     store: Literal["sqlite", "dynamodb"] = "sqlite"
     # The shop's file; with tables, the folder of this machine's replica is taken from it.
     database: str = "data/shop.db"
-    dynamodb_prefix: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_.-]{0,64}$")] = "storekeeper-"
+    dynamodb_prefix: Annotated[str, msgspec.Meta(pattern=TABLE_PREFIX.pattern)] = "storekeeper-"
+    # Whether the tables of products, orders and accounts are kept for other programs.
+    dynamodb_views: bool = True
+    # Where the quick start of new nodes comes from; empty: they read the whole log.
+    snapshot_bucket: Annotated[
+        str, msgspec.Meta(pattern="^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$")
+    ] = ""
+    snapshot_entries: Positive = 50_000
+    snapshot_endpoint_url: str = ""
     # Empty: what AWS's own variables, its configuration file or the machine's role say.
     aws_region: str = ""
     aws_profile: str = ""

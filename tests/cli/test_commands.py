@@ -153,7 +153,7 @@ def test_errors_are_json_too_where_json_is_asked_for(terminal):
 
 def test_verify_names_a_difference_and_ends_with_1(terminal):
     terminal.ok("demo")
-    assert terminal.ok("verify", "--json").json == {"differences": []}
+    assert terminal.ok("verify", "--json").json == {"differences": [], "views": []}
     connection = apsw.Connection(str(terminal.folder / "data/shop.db"))
     connection.execute("UPDATE stock SET on_hand = on_hand + 1 WHERE product_pk = 7")
     connection.close()

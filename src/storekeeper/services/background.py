@@ -1,4 +1,5 @@
-"""The shop's own work beside requests: the relay, the sweeper of reservations, and the purge.
+"""The shop's own work beside requests: the relay, the sweeper of reservations, the purge, and what
+the store's engine has to do.
 
 Each runs in one process of the shop at a time, the one that holds the lease; when that process
 ends or hangs, another takes over. A fault is logged and tried again; no loop ends silently.
@@ -16,7 +17,7 @@ import structlog
 
 from storekeeper.notify.relay import Lag, Relay
 from storekeeper.services.leases import Tenure
-from storekeeper.store.port import Store
+from storekeeper.store.port import Loop, Store
 
 log = structlog.get_logger(__name__)
 LEASE = "lease:background"
@@ -27,8 +28,6 @@ PURGE_BATCH = 500
 LONGEST_REST_S = 60.0
 # How long deliveries under way may still take when the shop stops.
 GRACE_S = 8.0
-
-Loop = Callable[[asyncio.Event], Awaitable[None]]
 
 
 class Background:
@@ -158,6 +157,8 @@ class Background:
             group.create_task(self._keep("relay", self._relay.run, end))
             group.create_task(self._keep("sweeper", self._sweeping, end))
             group.create_task(self._keep("purge", self._purging, end))
+            for name, loop in self._store.loops().items():
+                group.create_task(self._keep(name, loop, end))
             if self._finish_removals is not None:
                 group.create_task(self._keep("removals", self._removing, end))
 

@@ -36,4 +36,5 @@ class Gauges:
             "storekeeper_deliveries_failing": float(lag.failing),
             "storekeeper_dead_letters": float(lag.dead),
             "storekeeper_low_stock_products": float(await self._store.low_count()),
+            **await self._store.gauges(),
         }

@@ -7,7 +7,8 @@ can be written; after any of these nothing of the change set was written.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
@@ -21,6 +22,8 @@ from storekeeper.domain.types import AccountId, LocationId, OrderId, ProductId, 
 R = TypeVar("R")
 T = TypeVar("T")
 ProductSort = Literal["name", "-name", "price", "-price", "created", "-created", "relevance"]
+# Goes on until the event is set.
+Loop = Callable[[asyncio.Event], Awaitable[None]]
 # Of "stock", a key is a product's id, and there is no stamp for all of it.
 Topic = Literal["accounts", "catalog", "stock"]
 # The key of topic "catalog" that any change of any product touches.
@@ -137,6 +140,14 @@ class Difference(Struct, frozen=True, kw_only=True):
     ]
     kept: int
     recomputed: int
+
+
+class ViewDifference(Struct, frozen=True, kw_only=True):
+    """An item that other programs are shown and that isn't what the shop says."""
+
+    table: str
+    item: str
+    what: Literal["missing", "different", "extra"]
 
 
 class Store(Protocol):
@@ -265,6 +276,17 @@ class Store(Protocol):
     async def verify(self) -> list[Difference]:
         """Recomputes every level from the ledger and from the open orders."""
 
+    async def verify_views(self) -> list[ViewDifference]:
+        """Compares what this engine shows other programs with the shop, after bringing it up to
+        date; nothing where it shows nothing."""
+
+    def loops(self) -> dict[str, Loop]:
+        """Work of this engine that one process of the shop does at a time, by name; each goes on
+        until its event is set."""
+
+    async def gauges(self) -> dict[str, float]:
+        """Figures that only this engine has, by their names in `/metrics`."""
+
     def scan(self, kind: type[R], *, batch: int = 500) -> AsyncIterator[Sequence[R]]:
         """Every record of a kind, for export, copy and verify; never on a request's path."""
 
@@ -290,6 +312,7 @@ def unique(values: Iterable[R]) -> list[R]:
 __all__ = [
     "Difference",
     "Listed",
+    "Loop",
     "MovementQuery",
     "OrderId",
     "OrderQuery",
@@ -300,5 +323,6 @@ __all__ = [
     "StoredEvent",
     "Summary",
     "Topic",
+    "ViewDifference",
     "unique",
 ]

@@ -23,6 +23,7 @@ GAUGES = {
     "storekeeper_dead_letters": "Deliveries given up, at most 100,000 counted.",
     "storekeeper_cache_away": "1 while the shared cache isn't asked, or takes no writes.",
     "storekeeper_low_stock_products": "Active products at or below their reorder point.",
+    "storekeeper_views_lag_entries": "Entries of the log that other programs don't see yet.",
 }
 # Those that are the same wherever they are read; the others tell of one process.
 SHOP_WIDE = frozenset(
@@ -32,6 +33,7 @@ SHOP_WIDE = frozenset(
         "storekeeper_deliveries_failing",
         "storekeeper_dead_letters",
         "storekeeper_low_stock_products",
+        "storekeeper_views_lag_entries",
     }
 )
 

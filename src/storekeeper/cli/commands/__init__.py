@@ -7,7 +7,15 @@ from typing import Annotated
 import typer
 
 from storekeeper import __version__
-from storekeeper.cli.commands import data, keeping, recovery, serving, setting_up, telling
+from storekeeper.cli.commands import (
+    copying,
+    data,
+    keeping,
+    recovery,
+    serving,
+    setting_up,
+    telling,
+)
 from storekeeper.cli.help import command, flowing
 
 RUN = "Run the shop"
@@ -63,6 +71,7 @@ command(app, "create-admin", rich_help_panel=RUN)(setting_up.create_admin)
 app.add_typer(data.importing, name="import", rich_help_panel=DATA)
 app.add_typer(data.exporting, name="export", rich_help_panel=DATA)
 command(app, "replay", rich_help_panel=DATA)(data.replay)
+command(app, "copy", rich_help_panel=DATA)(copying.copy)
 command(app, "verify", rich_help_panel=CARE)(keeping.verify)
 command(app, "backup", rich_help_panel=CARE)(keeping.backup)
 command(app, "restore", rich_help_panel=CARE)(keeping.restore)

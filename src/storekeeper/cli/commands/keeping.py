@@ -21,7 +21,8 @@ def verify(
 ) -> None:
     """Recompute all stock from the ledger and the open orders, and report any difference.
 
-    Exit code 1 when there is one. The shop may go on selling meanwhile.
+    On DynamoDB it also brings the tables for other programs up to date and compares every item.
+    Exit code 1 when there is a difference. The shop may go on selling meanwhile.
 
     \b
     Examples:
@@ -29,26 +30,31 @@ def verify(
       storekeeper verify --database /srv/shop/shop.db --json
     """
     from storekeeper.app import open_shop
-    from storekeeper.store.port import Difference
+    from storekeeper.store.port import Difference, ViewDifference
 
     console = Console(as_json)
     settings = settings_of(database, config, store)
     require_shop(settings)
 
-    async def work() -> list[Difference]:
+    async def work() -> tuple[list[Difference], list[ViewDifference]]:
         async with open_shop(settings) as shop:
-            return list(await shop.store.verify())
+            return list(await shop.store.verify()), list(await shop.store.verify_views())
 
-    found = run(work())
+    found, shown = run(work())
     for one in found[:MOST_SHOWN]:
         place = f" at {one.location_id}" if one.location_id else ""
         console.say(
             f"product {one.product_id}{place}: {one.what} is {one.kept}, "
             f"recomputed {one.recomputed}"
         )
-    console.result({"differences": found})
-    if found:
-        raise Failed(f"{counted(len(found), 'difference')} between stock, ledger and orders")
+    for item in shown[:MOST_SHOWN]:
+        console.say(f"table {item.table}: {item.item} is {item.what}")
+    console.result({"differences": found, "views": shown})
+    if found or shown:
+        raise Failed(
+            f"{counted(len(found), 'difference')} between stock, ledger and orders"
+            + (f", {len(shown):,} in what other programs are shown" if shown else "")
+        )
     console.say("no differences between stock, ledger and orders")
 
 

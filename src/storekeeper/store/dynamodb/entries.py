@@ -1,7 +1,8 @@
-"""An entry of the log: the change sets that one node decided together, as bytes.
+"""An entry of the log as bytes: change sets that one node decided together, or rows of a copy.
 
 An entry says what was admitted, when, and under which ids stock alerts were raised. With that,
-deciding it again on any node that has followed the log up to here gives the same rows.
+deciding it again on any node that has followed the log up to here gives the same rows. A shop that
+was copied here begins with entries of another format: its rows, to be written as they are.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from storekeeper.domain.events import Event
 from storekeeper.domain.stock import Movement
 from storekeeper.domain.types import ProductId
 from storekeeper.store.sqlite import kinds
+from storekeeper.store.sqlite.transfer import Row, Rows
 
 FORMAT = 1
+ROWS_FORMAT = 2
 # What nearly every entry says, so that even a single order compresses well. Never change it:
 # entries that were written with it are read with it. Another one needs another FORMAT.
 _WORDS = (
@@ -59,6 +62,16 @@ class Entry(NamedTuple):
     node: str
 
 
+class Copied(NamedTuple):
+    """Rows of the shop that is copied here, as number `seq`. `copy` names the copy; `written` rows
+    are in the log with this one; the last entry, without rows, ends it."""
+
+    seq: int
+    copy: str
+    written: int
+    found: Rows | None
+
+
 class _Change(msgspec.Struct, frozen=True, omit_defaults=True):
     puts: tuple[tuple[str, msgspec.Raw], ...] = ()
     deletes: tuple[Delete, ...] = ()
@@ -77,8 +90,17 @@ class _Body(msgspec.Struct, frozen=True, omit_defaults=True):
     alert_ids: tuple[str, ...] = ()
 
 
+class _Rows(msgspec.Struct, frozen=True, omit_defaults=True):
+    copy: str
+    written: int
+    table: str = ""
+    columns: tuple[str, ...] = ()
+    rows: tuple[Row, ...] = ()
+
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Body).decode
+_decode_rows = msgspec.msgpack.Decoder(_Rows).decode
 
 
 def encode(admitted: Sequence[Admitted], at: datetime) -> bytes:
@@ -92,14 +114,24 @@ def encode(admitted: Sequence[Admitted], at: datetime) -> bytes:
     return packer.compress(_encode(body)) + packer.flush()
 
 
-def decode(seq: int, format: int, data: bytes, node: str) -> Entry:
+def encode_rows(copy: str, written: int, found: Rows | None) -> bytes:
+    """Rows of a copy, or None for its end, compressed."""
+    body = _Rows(copy, written, *found) if found else _Rows(copy, written)
+    return zlib.compress(msgspec.msgpack.encode(body))
+
+
+def decode(seq: int, format: int, data: bytes, node: str) -> Entry | Copied:
     """The entry; raises `StoreUnavailable` for one that this version can't read."""
-    if format != FORMAT:
+    if format not in (FORMAT, ROWS_FORMAT):
         raise StoreUnavailable(
-            f"entry {seq} of the log has format {format}, this Storekeeper knows {FORMAT}; "
-            "update Storekeeper on this machine"
+            f"entry {seq} of the log has format {format}, this Storekeeper knows up to "
+            f"{ROWS_FORMAT}; update Storekeeper on this machine"
         )
     try:
+        if format == ROWS_FORMAT:
+            rows = _decode_rows(zlib.decompress(data))
+            found = Rows(rows.table, rows.columns, rows.rows) if rows.table else None
+            return Copied(seq, rows.copy, rows.written, found)
         unpacker = zlib.decompressobj(zdict=_DICTIONARY)
         body = _decode(unpacker.decompress(data) + unpacker.flush())
         changes = tuple(_change(change) for change in body.changes)

@@ -17,12 +17,13 @@ from pathlib import Path
 from storekeeper.domain.admission import Admitted, admit
 from storekeeper.domain.changes import ChangeSet
 from storekeeper.domain.errors import Overloaded, StoreUnavailable
-from storekeeper.store.dynamodb.entries import Entry
+from storekeeper.store.dynamodb.entries import Copied, Entry
 from storekeeper.store.dynamodb.log import Behind, Log
 from storekeeper.store.port import ANY_PRODUCT
 from storekeeper.store.sqlite.known import Known
 from storekeeper.store.sqlite.rows import scalar
 from storekeeper.store.sqlite.stamps import Stamps
+from storekeeper.store.sqlite.transfer import write
 from storekeeper.store.sqlite.writer import Writer, stamps_of
 
 _FOLLOWED = """
@@ -31,7 +32,17 @@ CREATE TABLE IF NOT EXISTS followed (
     log TEXT NOT NULL,
     seq INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS copied (
+    copy TEXT PRIMARY KEY,
+    is_whole INTEGER NOT NULL
+) STRICT;
 """
+# What a replica has beside a shop's own tables.
+OWN_TABLES = ("followed", "copied")
+PARTIAL = (
+    "a shop is being copied into these tables; wait until that has ended, or run `storekeeper copy` "
+    "again if it was broken off"
+)
 # How long a batch is decided anew because other nodes were first, before its callers are asked to
 # come back.
 LONGEST_RACE_S = 10.0
@@ -78,6 +89,8 @@ class Follower(Writer):
         # The last entry that was written here, in which block of the log this node has last tried.
         self._wrote = 0
         self._block = 0
+        # Whether a shop is being copied into the log, so that there is only a part of it.
+        self.is_partial = False
 
     def open(self) -> None:
         super().open()
@@ -87,13 +100,23 @@ class Follower(Writer):
         with self._own_turn():
             kept = scalar(connection, "SELECT log FROM followed")
             self.seq = self._position()
+            self.is_partial = self._is_partial()
         if kept != self._log_id:
             raise StoreUnavailable(
                 f"{self._path} is a replica of {kept}, not of {self._log_id}; name another file "
                 "with --database, or remove it and it is filled anew"
             )
 
-    def apply(self, found: Sequence[Entry]) -> int:
+    def follow(self) -> int:
+        """Applies every entry that isn't in the file yet; answers how many."""
+        applied = 0
+        is_all = False
+        while not is_all:
+            found, is_all = self._log.after(self.seq)
+            applied += self.apply(found)
+        return applied
+
+    def apply(self, found: Sequence[Entry | Copied]) -> int:
         """Writes entries that follow on what the file holds; those it has are passed over."""
         with self._own_turn():
             return self._apply(found)
@@ -166,6 +189,8 @@ class Follower(Writer):
     def _seal(self, admitted: Sequence[Admitted], now: datetime) -> None:
         position = self._position()
         if admitted:
+            if self._is_partial():
+                raise StoreUnavailable(PARTIAL)
             self._log.append(position + 1, admitted, now)
             self._has_written = True
             self._move_to(position + 1)
@@ -180,7 +205,7 @@ class Follower(Writer):
             entries, is_all = self._log.after(self._position())
             self._apply(entries)
 
-    def _apply(self, found: Sequence[Entry]) -> int:
+    def _apply(self, found: Sequence[Entry | Copied]) -> int:
         if not found:
             return 0
         connection = self._connection
@@ -188,15 +213,19 @@ class Follower(Writer):
         try:
             position = self._position()
             new = [entry for entry in found if entry.seq > position]
-            slots = self._stamps.slots(stamps_of(c for entry in new for c in entry.changes))
-            self._stamps.bump(slots, 2 * position + 1)
+            decided = [entry for entry in new if isinstance(entry, Entry)]
+            slots = self._stamps.slots(stamps_of(c for entry in decided for c in entry.changes))
+            self._tell(slots, 2 * position + 1, of_all=len(decided) < len(new))
             for entry in new:
                 if entry.seq != position + 1:
                     raise StoreUnavailable(
                         f"the log lacks entry {position + 1}; restore its table from its "
                         "point-in-time recovery"
                     )
-                self._replay(entry)
+                if isinstance(entry, Copied):
+                    self._write_copied(entry)
+                else:
+                    self._replay(entry)
                 position = entry.seq
             if new:
                 self._move_to(position)
@@ -204,14 +233,24 @@ class Follower(Writer):
         except BaseException:
             self._roll_back()
             raise
-        self._stamps.bump(slots, 2 * position)
+        self._tell(slots, 2 * position, of_all=len(decided) < len(new))
         self._stamps.reach(2 * position)
         self.seq = position
+        self.is_partial = self._is_partial()
         now = time.monotonic()
-        seen = {entry.node for entry in new} - {self._log.node}
+        seen = {entry.node for entry in decided} - {self._log.node}
         recent = {node: at for node, at in self._others.items() if at > now - ACTIVE_S}
         self._others = recent | dict.fromkeys(seen, now)
         return len(new)
+
+    def _write_copied(self, entry: Copied) -> None:
+        self._known = Known()
+        if entry.found is not None:
+            write(self._connection, entry.found)
+        self._connection.execute(
+            "INSERT INTO copied VALUES (?1, ?2) ON CONFLICT DO UPDATE SET is_whole = ?2",
+            (entry.copy, int(entry.found is None)),
+        )
 
     def _replay(self, entry: Entry) -> None:
         writes_products = ("catalog", ANY_PRODUCT) in stamps_of(entry.changes)
@@ -239,6 +278,16 @@ class Follower(Writer):
     def _next_moment(self) -> int:
         """Numbers of the log, so that all nodes count alike."""
         return 2 * (self._position() + 1)
+
+    def _tell(self, slots: set[int], moment: int, *, of_all: bool) -> None:
+        """Lets caches look again, of everything where rows came that nobody decided on here."""
+        if of_all:
+            self._stamps.bump_all(moment)
+        else:
+            self._stamps.bump(slots, moment)
+
+    def _is_partial(self) -> bool:
+        return bool(scalar(self._connection, "SELECT count(*) FROM copied WHERE is_whole = 0"))
 
     def _position(self) -> int:
         return int(scalar(self._connection, "SELECT seq FROM followed"))

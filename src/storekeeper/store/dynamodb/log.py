@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from storekeeper.domain.admission import Admitted
 from storekeeper.store.dynamodb import entries, parts
-from storekeeper.store.dynamodb.entries import Entry
+from storekeeper.store.dynamodb.entries import Copied, Entry
 from storekeeper.store.dynamodb.parts import LOG
 from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.tables import COMMITS
@@ -34,14 +34,14 @@ NODE_DIGITS = 12
 class Found(NamedTuple):
     """Entries in order and without gaps; whether they are all that the log had when asked."""
 
-    entries: Sequence[Entry]
+    entries: Sequence[Entry | Copied]
     is_all: bool
 
 
 class Behind(Exception):
     """Others have written the number first: apply `entries`, theirs, and decide anew."""
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
+    def __init__(self, entries: Sequence[Entry | Copied]) -> None:
         super().__init__()
         self.entries = entries
 
@@ -64,8 +64,21 @@ class Log:
         known in time whether it was written: the next look at the log tells.
         """
         data = entries.encode(admitted, at)
-        nonce = self.node + uuid.uuid4().hex[NODE_DIGITS:]
-        self._remote.call(lambda client: self._append(client, seq, nonce, data))
+        nonce = self._new_nonce()
+        self._remote.call(lambda client: self._append(client, seq, nonce, entries.FORMAT, data))
+
+    def append_copied(self, entry: Copied) -> None:
+        """Makes rows of a copy an entry; raises as `append`."""
+        data = entries.encode_rows(entry.copy, entry.written, entry.found)
+        nonce = self._new_nonce()
+        self._remote.call(
+            lambda client: self._append(client, entry.seq, nonce, entries.ROWS_FORMAT, data)
+        )
+
+    def last(self) -> Entry | Copied | None:
+        """The newest entry, None of an empty log; blocks."""
+        found = self._remote.call(lambda client: self._after(client, 0, 1, is_forward=False))
+        return found.entries[0] if found.entries else None
 
     def after(self, seq: int, limit: int = PAGE) -> Found:
         """The entries after number `seq`, at most `limit`; blocks."""
@@ -84,12 +97,17 @@ class Log:
         self.after(0, 1)
         self._remote.call(self._try_to_write)
 
-    async def _append(self, client: DynamoDBClient, seq: int, nonce: str, data: bytes) -> None:
+    def _new_nonce(self) -> str:
+        return self.node + uuid.uuid4().hex[NODE_DIGITS:]
+
+    async def _append(
+        self, client: DynamoDBClient, seq: int, nonce: str, format: int, data: bytes
+    ) -> None:
         item: dict[str, Any] = {
             "pk": LOG,
             "sk": {"N": str(seq)},
             "by": {"S": nonce},
-            "format": {"N": str(entries.FORMAT)},
+            "format": {"N": str(format)},
         }
         if len(data) <= parts.PART_BYTES:
             item["data"] = {"B": data}
@@ -110,18 +128,21 @@ class Log:
             if stands["by"]["S"] != nonce:
                 raise Behind([await self._entry(client, stands)]) from None
 
-    async def _after(self, client: DynamoDBClient, seq: int, limit: int) -> Found:
+    async def _after(
+        self, client: DynamoDBClient, seq: int, limit: int, *, is_forward: bool = True
+    ) -> Found:
         answer = await client.query(
             TableName=self._table,
             KeyConditionExpression="pk = :log AND sk > :seq",
             ExpressionAttributeValues={":log": LOG, ":seq": {"N": str(seq)}},
             ConsistentRead=True,
             Limit=limit,
+            ScanIndexForward=is_forward,
         )
         found = [await self._entry(client, item) for item in answer["Items"]]
         return Found(found, is_all="LastEvaluatedKey" not in answer)
 
-    async def _entry(self, client: DynamoDBClient, item: Any) -> Entry:
+    async def _entry(self, client: DynamoDBClient, item: Any) -> Entry | Copied:
         lies_here = "data" in item
         data = item["data"]["B"] if lies_here else await parts.join(client, self._table, item)
         number, format = int(item["sk"]["N"]), int(item["format"]["N"])

@@ -94,6 +94,10 @@ class Remote:
         self._thread = threading.Thread(target=self._run, name="storekeeper-dynamodb", daemon=True)
         self._thread.start()
 
+    def sibling(self) -> Remote:
+        """Another client of the same place: what it is made to wait holds up nobody else."""
+        return Remote(region=self._region, endpoint=self._endpoint, profile=self._profile)
+
     def call(
         self, work: Callable[[DynamoDBClient], Awaitable[T]], *, patience_s: float | None = None
     ) -> T:

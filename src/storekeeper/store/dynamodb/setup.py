@@ -9,7 +9,7 @@ import botocore.exceptions as failures
 
 from storekeeper.domain.errors import StoreUnavailable
 from storekeeper.store.dynamodb.remote import Remote, code_of
-from storekeeper.store.dynamodb.tables import COMMITS, TABLES, Table, creation
+from storekeeper.store.dynamodb.tables import COMMITS, TABLES, Table, creation, index_creation
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -46,6 +46,7 @@ async def _create(client: DynamoDBClient, table: Table, prefix: str) -> list[str
     except client.exceptions.ResourceInUseException:
         pass  # it was there, or another node is just making it
     await _wait_until_active(client, name)
+    done.extend(await _add_indexes(client, table, name))
     if table.ttl is not None and await _set_expiry(client, name, table.ttl):
         done.append(f"expired items leave {name} by their {table.ttl!r}")
     recovery = await _set_recovery(client, name)
@@ -54,12 +55,40 @@ async def _create(client: DynamoDBClient, table: Table, prefix: str) -> list[str
     return done
 
 
+async def _add_indexes(client: DynamoDBClient, table: Table, name: str) -> list[str]:
+    """Adds the indexes that a table of an earlier version lacks, one at a time, as DynamoDB
+    wants it."""
+    done: list[str] = []
+    for index in table.indexes:
+        found = await client.describe_table(TableName=name)
+        if index.name in _indexes(found["Table"]):
+            continue
+        wanted: Any = {
+            "AttributeDefinitions": creation(table, "")["AttributeDefinitions"],
+            "GlobalSecondaryIndexUpdates": [{"Create": index_creation(index)}],
+        }
+        await client.update_table(TableName=name, **wanted)
+        await _wait_until_active(client, name)
+        done.append(f"added the index {index.name} to {name}")
+    return done
+
+
+def _indexes(found: Any) -> dict[str, dict[str, str]]:
+    """The keys of a table's indexes, with their roles, by the index's name."""
+    return {
+        index["IndexName"]: {key["AttributeName"]: key["KeyType"] for key in index["KeySchema"]}
+        for index in found.get("GlobalSecondaryIndexes", ())
+    }
+
+
 async def _wait_until_active(client: DynamoDBClient, name: str) -> None:
     try:
         async with asyncio.timeout(READY_S):
             while True:
-                found = await client.describe_table(TableName=name)
-                if found["Table"]["TableStatus"] == "ACTIVE":
+                found: Any = (await client.describe_table(TableName=name))["Table"]
+                indexes = found.get("GlobalSecondaryIndexes", ())
+                states = {one["IndexStatus"] for one in indexes} | {found["TableStatus"]}
+                if states == {"ACTIVE"}:
                     return
                 await asyncio.sleep(LOOK_S)
     except TimeoutError:
@@ -118,7 +147,7 @@ async def _require(client: DynamoDBClient, table: Table, prefix: str) -> Any:
     wanted = creation(table, prefix)
     keys = {key["AttributeName"]: key["KeyType"] for key in found["KeySchema"]}
     types = {one["AttributeName"]: one["AttributeType"] for one in found["AttributeDefinitions"]}
-    for key, kind in zip(wanted["KeySchema"], wanted["AttributeDefinitions"], strict=True):
+    for key, kind in zip(wanted["KeySchema"], wanted["AttributeDefinitions"], strict=False):
         at = key["AttributeName"]
         if keys.get(at) != key["KeyType"] or types.get(at) != kind["AttributeType"]:
             raise StoreUnavailable(
@@ -126,4 +155,20 @@ async def _require(client: DynamoDBClient, table: Table, prefix: str) -> Any:
                 f"{at} ({key['KeyType']}, {kind['AttributeType']}) and is {keys}; choose another "
                 "STOREKEEPER_DYNAMODB_PREFIX"
             )
+    _require_indexes(table, name, found)
     return found
+
+
+def _require_indexes(table: Table, name: str, found: Any) -> None:
+    for index in table.indexes:
+        keys = _indexes(found).get(index.name)
+        if keys is None:
+            raise StoreUnavailable(
+                f"the table {name} lacks the index {index.name}; run `storekeeper init --store "
+                "dynamodb`, it adds what is missing"
+            )
+        if keys != {index.partition: "HASH", index.sort: "RANGE"}:
+            raise StoreUnavailable(
+                f"the index {index.name} of {name} isn't one of Storekeeper's: its keys are {keys}; "
+                "remove it and run `storekeeper init --store dynamodb`"
+            )

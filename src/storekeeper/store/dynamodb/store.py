@@ -23,11 +23,15 @@ import structlog
 
 from storekeeper.domain.changes import ChangeSet
 from storekeeper.domain.errors import Overloaded, StoreUnavailable
-from storekeeper.store.dynamodb.entries import Entry
-from storekeeper.store.dynamodb.follower import Follower
+from storekeeper.store.dynamodb.bucket import Place
+from storekeeper.store.dynamodb.checking import Checker
+from storekeeper.store.dynamodb.entries import Copied, Entry
+from storekeeper.store.dynamodb.follower import PARTIAL, Follower
 from storekeeper.store.dynamodb.log import Log
 from storekeeper.store.dynamodb.remote import Remote
-from storekeeper.store.port import Topic
+from storekeeper.store.dynamodb.snapshots import Snapshots
+from storekeeper.store.dynamodb.views import Views
+from storekeeper.store.port import Loop, Topic, ViewDifference
 from storekeeper.store.sqlite.connect import BUSY_MS
 from storekeeper.store.sqlite.reader import Reader
 from storekeeper.store.sqlite.stamps import Stamps
@@ -69,6 +73,10 @@ class DynamoStore(SqliteStore):
         self._remote = remote
         self._log = Log(remote, prefix)
         self._log_id = log_id
+        self._views: Views | None = None
+        self._views_remote: Remote | None = None
+        self._snapshots: Snapshots | None = None
+        self._prefix = prefix
         self._next_look: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._looked_at = 0.0
@@ -162,6 +170,41 @@ class DynamoStore(SqliteStore):
     async def purge(self, now: datetime, limit: int) -> int:
         return await super().purge(now, limit) + await self._log.sweep(limit)
 
+    def keep_views(self) -> None:
+        """Lets this node keep the tables for other programs, when it is its turn."""
+        # Of its own: throttling of these tables must not slow the log down.
+        self._views_remote = self._remote.sibling()
+        log = Log(self._views_remote, self._prefix)
+        self._views = Views(self._views_remote, self._prefix, log, self)
+
+    def keep_snapshots(self, place: Place, *, every: int) -> None:
+        """Lets this node put snapshots of its replica into a bucket, when it is its turn."""
+        self._snapshots = Snapshots(
+            place,
+            self._prefix,
+            path=self.path,
+            log_id=self._log_id,
+            every=every,
+            followed=lambda: self.followed,
+        )
+
+    @property
+    def followed(self) -> int:
+        """The last entry of the log that the replica holds."""
+        return self._follower.seq
+
+    def loops(self) -> dict[str, Loop]:
+        keepers = {"views": self._views, "snapshots": self._snapshots}
+        return {name: keeper.run for name, keeper in keepers.items() if keeper is not None}
+
+    async def gauges(self) -> dict[str, float]:
+        return {"storekeeper_views_lag_entries": await self._views.lag()} if self._views else {}
+
+    async def verify_views(self) -> list[ViewDifference]:
+        if self._views is None or self._views_remote is None:
+            return []
+        return await Checker(self._views_remote, self._prefix, self, self._views).differences()
+
     async def check_writable(self) -> None:
         await self.catch_up()
         await super().check_writable()
@@ -174,7 +217,9 @@ class DynamoStore(SqliteStore):
         if self._looking is not None:
             await asyncio.wait([self._looking])
         await super().close()
-        await asyncio.to_thread(self._remote.close)
+        for remote in (self._views_remote, self._remote):
+            if remote is not None:
+                await asyncio.to_thread(remote.close)
 
     def _age(self) -> float:
         """Seconds since the last look at the log that went well."""
@@ -234,9 +279,11 @@ class DynamoStore(SqliteStore):
             entries, is_all = await self._log.fetch(self._follower.seq)
             if entries:
                 await self._write_lane.ask(_application(self._follower, entries))
+        if self._follower.is_partial:
+            raise StoreUnavailable(PARTIAL)
 
 
-def _application(follower: Follower, found: Sequence[Entry]) -> Callable[[], None]:
+def _application(follower: Follower, found: Sequence[Entry | Copied]) -> Callable[[], None]:
     def apply() -> None:
         follower.apply(found)
 

@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -50,11 +50,13 @@ def back_up(
     target: Path,
     *,
     force: bool = False,
+    without: Sequence[str] = (),
     progress: Progress = lambda done, all: None,
 ) -> BackedUp:
     """Copies the shop as it is at one moment; a server may go on writing meanwhile.
 
-    `progress` hears of pages done and of all. Raises `NotFound` without a database,
+    `progress` hears of pages done and of all. `without` names tables that the copy isn't to have.
+    Raises `NotFound` without a database,
     `AlreadyExists` for a target that exists (unless `force`), `StoreUnavailable`.
     """
     _require_file(database, "database")
@@ -65,7 +67,7 @@ def back_up(
     with _lock(database, fcntl.LOCK_SH, replacing), _temporary(target) as copy:
         with contextlib.closing(connect(database, read_only=True)) as source:
             _require_known(source)
-            version = _copy(source, copy, database, progress)
+            version = _copy(source, copy, database, progress, without)
         size = copy.stat().st_size
         copy.replace(target)
         _flush_folder(target.parent)
@@ -102,7 +104,27 @@ def restore(
     )
 
 
-def _copy(source: apsw.Connection, copy: Path, name: Path, progress: Progress) -> int:
+def begin_with(copy: Path, database: Path) -> bool:
+    """Gives a sound copy the name of a database that isn't there; answers whether it did, as another
+    process may have been faster. Raises `StoreUnavailable` while one is at it."""
+    with _lock(database, fcntl.LOCK_EX, "is in use"):
+        if database.exists():
+            return False
+        # Left by a database that was here before, and not to be played into this one.
+        for suffix in ("-wal", "-shm"):
+            Path(f"{database}{suffix}").unlink(missing_ok=True)
+        copy.rename(database)
+        _flush_folder(database.parent)
+    return True
+
+
+def _copy(
+    source: apsw.Connection,
+    copy: Path,
+    name: Path,
+    progress: Progress,
+    without: Sequence[str] = (),
+) -> int:
     """Copies one snapshot page by page, proves it sound and flushes it; answers its schema."""
     with _damage_told(name), contextlib.closing(apsw.Connection(str(copy))) as target:
         # Without an open snapshot every commit of another process would start the copy anew.
@@ -120,6 +142,8 @@ def _copy(source: apsw.Connection, copy: Path, name: Path, progress: Progress) -
         source.execute("COMMIT")
         # One file that needs no -wal beside it.
         target.pragma("journal_mode", "delete")
+        for table in without:
+            target.execute(f"DROP TABLE IF EXISTS {table}")
         _require_sound(target, name)
         version = schema.version_of(target)
     descriptor = os.open(copy, os.O_RDONLY)

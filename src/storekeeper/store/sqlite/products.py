@@ -26,7 +26,7 @@ def write_products(
     changed: list[tuple[Any, ...]] = []
     tags: list[tuple[str, int]] = []
     old_pks: list[tuple[int]] = []
-    words: list[tuple[Any, ...]] = []
+    texts: list[tuple[int, Product]] = []
     for product in products:
         pk = pks.get(product.id)
         if pk is None:
@@ -38,11 +38,7 @@ def write_products(
             old_pks.append((pk,))
             changed.append((*_row(product), product.id))
         tags.extend((tag.casefold(), pk) for tag in dict.fromkeys(product.tags))
-        # Composed as what is searched for is, so that one letter is one whoever typed it.
-        texts = _texts(product)
-        if not "".join(texts).isascii():
-            texts = tuple([normalize("NFC", text) for text in texts])
-        words.append((pk, *texts))
+        texts.append((pk, product))
     if changed:
         connection.executemany("DELETE FROM product_tag WHERE product_pk = ?", old_pks)
         connection.executemany("DELETE FROM product_text WHERE rowid = ?", old_pks)
@@ -64,11 +60,7 @@ def write_products(
         [(pk, 0, 0, 0, 0) for (pk,) in totals],
     )
     insert(connection, "INSERT OR IGNORE INTO product_tag (tag, product_pk)", tags)
-    insert(
-        connection,
-        "INSERT INTO product_text (rowid, name, sku, description, category, tags)",
-        words,
-    )
+    index_words(connection, texts)
     for id in gone:
         connection.execute("DELETE FROM product_tag WHERE product_pk = ?", (pks[id],))
         connection.execute("DELETE FROM product_text WHERE rowid = ?", (pks[id],))
@@ -80,6 +72,22 @@ def write_products(
         connection.execute(
             "UPDATE total SET is_low = 0, threshold = NULL WHERE product_pk = ?", (pks[id],)
         )
+
+
+def index_words(connection: apsw.Connection, products: Iterable[tuple[Any, Product]]) -> None:
+    """Makes products, each with its row's key, findable by their words."""
+    words: list[tuple[Any, ...]] = []
+    for pk, product in products:
+        texts = _texts(product)
+        # Composed as what is searched for is, so that one letter is one whoever typed it.
+        if not "".join(texts).isascii():
+            texts = tuple([normalize("NFC", text) for text in texts])
+        words.append((pk, *texts))
+    insert(
+        connection,
+        "INSERT INTO product_text (rowid, name, sku, description, category, tags)",
+        words,
+    )
 
 
 def _texts(product: Product) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from storekeeper.store.lane import Lane
 from storekeeper.store.port import (
     Difference,
     Listed,
+    Loop,
     MovementQuery,
     OrderQuery,
     Page,
@@ -33,12 +34,14 @@ from storekeeper.store.port import (
     StoredEvent,
     Summary,
     Topic,
+    ViewDifference,
 )
 from storekeeper.store.sqlite import audit, kinds, memory, schema
 from storekeeper.store.sqlite.connect import BUSY_MS, connect, explain, told_clearly
 from storekeeper.store.sqlite.listing import is_quick, list_categories, list_products
 from storekeeper.store.sqlite.reader import Reader, movement_of
 from storekeeper.store.sqlite.stamps import Stamps
+from storekeeper.store.sqlite.transfer import Digest, digests
 from storekeeper.store.sqlite.writer import Writer
 
 R = TypeVar("R")
@@ -283,6 +286,19 @@ class SqliteStore:
 
     async def verify(self) -> list[Difference]:
         return await self.ask(audit.verify, long=True)
+
+    async def verify_views(self) -> list[ViewDifference]:
+        return []
+
+    def loops(self) -> dict[str, Loop]:
+        return {}
+
+    async def gauges(self) -> dict[str, float]:
+        return {}
+
+    async def digests(self) -> dict[str, Digest]:
+        """What every table holds, to compare two copies of a shop."""
+        return await self.ask(digests, long=True)
 
     async def scan(self, kind: type[R], *, batch: int = 500) -> AsyncIterator[Sequence[R]]:
         after: Any = None
