@@ -43,7 +43,7 @@ ACTIVE_S = 2.0
 LONGEST_REST_S = 0.25
 # After so many entries of several nodes, those who wrote one of them wait for so long: time for
 # one whose way to the log is much longer than theirs, and who would come second for ever.
-BLOCK = 150
+BLOCK = 100
 QUIET_S = 0.15
 
 
