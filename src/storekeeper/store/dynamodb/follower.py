@@ -41,10 +41,6 @@ REFUSING_S = 0.5
 ACTIVE_S = 2.0
 # The longest that a node rests for the others.
 LONGEST_REST_S = 0.25
-# After so many entries of several nodes, those who wrote one of them wait for so long: time for
-# one whose way to the log is much longer than theirs, and who would come second for ever.
-BLOCK = 100
-QUIET_S = 0.15
 
 
 class Follower(Writer):
@@ -75,9 +71,6 @@ class Follower(Writer):
         # When an entry of each other node was last seen, and how long a try to write takes here.
         self._others: dict[str, float] = {}
         self._try_s = 0.0
-        # The last entry that was written here, in which block of the log this node has last tried.
-        self._wrote = 0
-        self._block = 0
 
     def open(self) -> None:
         super().open()
@@ -126,7 +119,6 @@ class Follower(Writer):
             self._catch_up()
         until = time.monotonic() + LONGEST_RACE_S
         for race in count():
-            self._leave_room()
             began = time.monotonic()
             try:
                 return super()._commit(changes)
@@ -157,21 +149,12 @@ class Follower(Writer):
             time.sleep(min(rest, LONGEST_REST_S))
             self._has_rested = True
 
-    def _leave_room(self) -> None:
-        """At the begin of each block of the log, for nodes that wrote nothing in the last one."""
-        block = self.seq // BLOCK
-        if block != self._block:
-            if self._wrote // BLOCK == block - 1 and self._others:
-                time.sleep(QUIET_S)
-            self._block = block
-
     def _seal(self, admitted: Sequence[Admitted], now: datetime) -> None:
         position = self._position()
         if admitted:
             self._log.append(position + 1, admitted, now)
             self._has_written = True
             self._move_to(position + 1)
-            self._wrote = self.seq
         elif entries := self._log.after(position).entries:
             # What was refused may be possible on what others have written meanwhile.
             raise Behind(entries)
