@@ -36,6 +36,7 @@ ENOUGH = 3
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for long here; what is waited for is the same."""
+    monkeypatch.setattr(remote, "READ_S", 0.8)
     monkeypatch.setattr(remote, "PATIENCE_S", 2.0)
     monkeypatch.setattr(remote, "LONGEST_REST_S", 0.05)
     monkeypatch.setattr(follower, "REFUSING_S", 0.05)

@@ -63,40 +63,6 @@ async def test_four_nodes_sell_exactly_what_there_is_and_share_the_work(tmp_path
             assert (level.on_hand - level.reserved, await shop.store.verify()) == (0, [])
 
 
-@pytest.mark.timeout(300)
-async def test_a_node_far_from_the_log_gets_its_turns_too(tmp_path: Path) -> None:
-    """It would come second for ever; its customers would be told that the shop is busy."""
-    with FaultyDynamo(delay_s=0.03) as long_way:
-        async with (
-            node(tmp_path, 0) as first,
-            node(tmp_path, 1) as second,
-            node(tmp_path, 2) as third,
-            node(tmp_path, 3, long_way.url) as far,
-        ):
-            mug = await first.sell("MUG", stock=1_000_000)
-            is_over = asyncio.Event()
-
-            async def buy_all_the_time(shop: Shop) -> int:
-                count = 0
-                while not is_over.is_set():
-                    await shop.store.commit(an_order((mug, 1))[1])
-                    count += 1
-                return count
-
-            async with asyncio.TaskGroup() as group:
-                near = [
-                    group.create_task(buy_all_the_time(shop)) for shop in (first, second, third)
-                ]
-                try:
-                    for _ in range(4):
-                        await far.store.commit(an_order((mug, 1))[1])
-                finally:
-                    is_over.set()
-            sold = [task.result() for task in near]
-            print("entries of the near nodes while the far one wrote four:", sold)
-            assert min(sold) > 4, "they were busy meanwhile"
-
-
 @asynccontextmanager
 async def proxied(folder: Path) -> AsyncIterator[tuple[FaultyDynamo, Shop]]:
     """A node whose calls to DynamoDB can be made to fail."""

@@ -138,8 +138,11 @@ def test_what_dynamodb_refuses(terminal, tmp_path, proxy, fault, told):
     with_tables(tmp_path)
     proxy.fail("DescribeTable", fault)
     says(terminal, SERVE, told)
-    proxy.fail("CreateTable", fault)
-    says(terminal, INIT, told)
+
+
+def test_a_role_that_may_make_no_tables(terminal, proxy):
+    proxy.fail("CreateTable", dynamo.DENIED)
+    says(terminal, INIT, "permissions", "docs/dynamodb.md")
 
 
 @pytest.mark.parametrize("operation", ["PutItem", "Query"])

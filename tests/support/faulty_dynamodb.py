@@ -1,4 +1,4 @@
-"""A proxy before DynamoDB Local that loses, delays or refuses calls of a kind, and counts them.
+"""A proxy before DynamoDB Local that loses or refuses calls of a kind, and counts them.
 
 It runs on a thread of its own, so that a test may wait for a process that uses it.
 """
@@ -58,10 +58,9 @@ class FaultyDynamo:
     when it raises a `ConnectionError`, that is as far as the request comes.
     """
 
-    def __init__(self, *, delay_s: float = 0.0) -> None:
+    def __init__(self) -> None:
         target = urlsplit(local_engines.url("dynamodb"))
         self._target = (str(target.hostname), int(target.port or 0))
-        self._delay_s = delay_s
         self.calls: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self.watch: Callable[[bytes, Moment], None] = lambda request, moment: None
@@ -127,7 +126,6 @@ class FaultyDynamo:
         fault = self._fault_of(operation)
         answer: bytes | None = None
         if fault is None or fault.is_done:
-            await asyncio.sleep(self._delay_s)
             inner[1].write(request)
             answer = await _message(inner[0])
             self.watch(request, "done")

@@ -52,10 +52,6 @@ REFUSING_S = 0.5
 ACTIVE_S = 2.0
 # The longest that a node rests for the others.
 LONGEST_REST_S = 0.25
-# After so many entries of several nodes, those who wrote one of them wait for so long: time for
-# one whose way to the log is much longer than theirs, and who would come second for ever.
-BLOCK = 150
-QUIET_S = 0.15
 
 
 class Follower(Writer):
@@ -86,9 +82,6 @@ class Follower(Writer):
         # When an entry of each other node was last seen, and how long a try to write takes here.
         self._others: dict[str, float] = {}
         self._try_s = 0.0
-        # The last entry that was written here, in which block of the log this node has last tried.
-        self._wrote = 0
-        self._block = 0
         # Whether a shop is being copied into the log, so that there is only a part of it.
         self.is_partial = False
 
@@ -106,15 +99,6 @@ class Follower(Writer):
                 f"{self._path} is a replica of {kept}, not of {self._log_id}; name another file "
                 "with --database, or remove it and it is filled anew"
             )
-
-    def follow(self) -> int:
-        """Applies every entry that isn't in the file yet; answers how many."""
-        applied = 0
-        is_all = False
-        while not is_all:
-            found, is_all = self._log.after(self.seq)
-            applied += self.apply(found)
-        return applied
 
     def apply(self, found: Sequence[Entry | Copied]) -> int:
         """Writes entries that follow on what the file holds; those it has are passed over."""
@@ -147,7 +131,6 @@ class Follower(Writer):
             self._catch_up()
         until = time.monotonic() + LONGEST_RACE_S
         for race in count():
-            self._leave_room()
             began = time.monotonic()
             try:
                 return super()._commit(changes)
@@ -178,14 +161,6 @@ class Follower(Writer):
             time.sleep(min(rest, LONGEST_REST_S))
             self._has_rested = True
 
-    def _leave_room(self) -> None:
-        """At the begin of each block of the log, for nodes that wrote nothing in the last one."""
-        block = self.seq // BLOCK
-        if block != self._block:
-            if self._wrote // BLOCK == block - 1 and self._others:
-                time.sleep(QUIET_S)
-            self._block = block
-
     def _seal(self, admitted: Sequence[Admitted], now: datetime) -> None:
         position = self._position()
         if admitted:
@@ -194,7 +169,6 @@ class Follower(Writer):
             self._log.append(position + 1, admitted, now)
             self._has_written = True
             self._move_to(position + 1)
-            self._wrote = self.seq
         elif entries := self._log.after(position).entries:
             # What was refused may be possible on what others have written meanwhile.
             raise Behind(entries)
