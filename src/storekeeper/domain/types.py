@@ -12,6 +12,8 @@ OrderId = NewType("OrderId", str)
 AccountId = NewType("AccountId", str)
 
 MAX_QUANTITY = 10_000_000
+# Of one product at one location; what many deliveries of `MAX_QUANTITY` add up to can be counted.
+MAX_ON_HAND = 1_000_000_000_000
 MAX_AMOUNT = 1_000_000_000_000
 MAX_LINES = 5_000
 
@@ -32,6 +34,7 @@ Sku = Annotated[
 ]
 Quantity = Annotated[int, msgspec.Meta(ge=1, le=MAX_QUANTITY, examples=[3])]
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_QUANTITY)]
+UnitsCounted = Annotated[int, msgspec.Meta(ge=0, le=MAX_ON_HAND)]
 ShortText = Annotated[
     str,
     msgspec.Meta(
