@@ -21,7 +21,7 @@ from tests.csv.files import cells_of, described, importing, text_of
 from tests.support.builders import details
 
 NASTY = "aZé'=+-@|\\\",;{}<> \uff1d漢"
-WORDS = st.text(alphabet=NASTY, min_size=1, max_size=12)
+WORDS = st.text(alphabet=NASTY, min_size=1, max_size=12).filter(str.strip)
 CODES = WORDS.filter(lambda text: text == text.strip() != "")
 LONG = st.text(alphabet=NASTY + "\r\n\t", max_size=30)
 TEXTS = st.dictionaries(WORDS, LONG, max_size=3)

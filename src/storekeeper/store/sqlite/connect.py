@@ -86,8 +86,10 @@ def told_clearly(path: Path | str) -> Iterator[None]:
 
 def explain(error: Exception, path: Path | str) -> StoreUnavailable:
     """What an operator should know about a failure of SQLite or of the file system."""
-    if isinstance(error, apsw.FullError) or _number(error) == errno.ENOSPC or (
-        isinstance(error, (apsw.IOError, apsw.CantOpenError)) and _is_full(Path(path))
+    if (
+        isinstance(error, apsw.FullError)
+        or _number(error) == errno.ENOSPC
+        or (isinstance(error, (apsw.IOError, apsw.CantOpenError)) and _is_full(Path(path)))
     ):
         text = f"the disk that holds {path} is full; make room, nothing was lost"
     elif isinstance(error, (apsw.BusyError, apsw.LockedError)):
