@@ -84,6 +84,7 @@ class Writer:
     def __init__(
         self, path: Path, connect: Callable[[Path], Any], insert: Insert, run: Run
     ) -> None:
+        path.touch()
         self._connection = connect(path)
         self._insert = insert
         self._seconds = run.seconds

@@ -73,7 +73,7 @@ from storekeeper.services.throttle import Throttle
 from storekeeper.services.webhooks import Webhooks
 from storekeeper.store.sqlite import backup
 from storekeeper.store.sqlite.backup import BackedUp, Progress, Restored
-from storekeeper.store.sqlite.connect import require_folder
+from storekeeper.store.sqlite.connect import require_folder, told_clearly
 from storekeeper.store.sqlite.store import SqliteStore
 from storekeeper.telemetry.logging import log_line
 from storekeeper.telemetry.metrics import Metrics
@@ -649,6 +649,20 @@ def _require_file(settings: Settings, command: str) -> None:
         )
 
 
+def _make_secret(path: Path) -> None:
+    draft = path.with_name(f".secret.key.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(48))
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
+
+
 def signing_secrets(settings: Settings) -> tuple[bytes, ...]:
     """The keys that sign tokens and links, newest first.
 
@@ -659,15 +673,8 @@ def signing_secrets(settings: Settings) -> tuple[bytes, ...]:
         return tuple(key.encode() for key in (settings.secret_key, *settings.old_secret_keys))
     path = settings.data_dir / "secret.key"
     if not path.exists():
-        draft = path.with_name(f".secret.key.{os.getpid()}.{secrets.token_hex(4)}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(48))
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-        draft.unlink()
+        with told_clearly(path):
+            _make_secret(path)
     kept = path.read_bytes().strip()
     if len(kept) < SHORTEST_SECRET:
         raise SettingsError(

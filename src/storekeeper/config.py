@@ -22,6 +22,7 @@ _POOL_ID = re.compile(r"(?P<region>[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2})_[0-9A-Za-z]{
 # AWS keeps the names that begin with its own for itself.
 _NAMESPACE = re.compile(r"(?!AWS/)[A-Za-z0-9._/#-]{0,255}")
 _NODE = re.compile(r"[A-Za-z0-9._-]{0,64}")
+_LIMIT = re.compile(r"Expected `(?:int|float)` (?P<sign>>=|<=) (?P<limit>\S+)")
 _CLIENT_ID = re.compile(r"[0-9A-Za-z_+]{1,128}")
 # A topic's name, or its ARN, as SNS's own API describes them.
 _TOPIC = re.compile(
@@ -444,5 +445,14 @@ def _convert(values: dict[str, Any], texts: set[str]) -> Settings:
             converted[name] = msgspec.convert(raw, known[name].type, strict=name not in texts)
         except msgspec.ValidationError as error:
             shown_value = "(hidden)" if name in SECRET_FIELDS else repr(value)
-            raise SettingsError(f"{name} = {shown_value} can't be used: {error}") from error
+            raise SettingsError(f"{name} = {shown_value} can't be used: {_plain(error)}") from error
     return Settings(**converted)
+
+
+def _plain(error: msgspec.ValidationError) -> str:
+    """What is wrong in words for people; msgspec speaks of its types."""
+    text = str(error)
+    if found := _LIMIT.fullmatch(text):
+        most = "at least" if found["sign"] == ">=" else "at most"
+        return f"it must be {most} {found['limit']}"
+    return text

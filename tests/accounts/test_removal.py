@@ -20,6 +20,7 @@ from storekeeper.domain.errors import (
 from storekeeper.domain.orders import LineQuantity, Order
 from storekeeper.services import account_removal
 from storekeeper.services.base import BY_SYSTEM
+from storekeeper.store.sqlite.backup import back_up
 from tests.accounts.office import GOOD, HOME, Office
 
 PERSONAL = ("ada@example.com", "Lovelace", "12 Square", "Ada")
@@ -239,3 +240,18 @@ async def test_an_order_that_moves_while_it_is_cleared_loses_nothing(office):
     kept = await office.store.get_many(Order, [order.id for order in orders])
     assert {order.state for order in kept.values()} == {"delivered"}
     assert not any(order.shipping_address for order in kept.values())
+
+
+async def test_no_backup_holds_what_a_removed_account_said(office, tmp_path):
+    """SQLite leaves what it deletes in the free space of the file, which a backup copies whole."""
+    await office.shop.sell(stock=10_000)
+    names = [f"person-{number:03}-{'x' * (number * 7 % 90)}" for number in range(60)]
+    people = [await office.person(name) for name in names]
+    for person in people:
+        await shipped(office, person, 3)
+    for person in people:
+        await office.account_removal.remove(BY_SYSTEM, person.id)
+    back_up(office.store.path, tmp_path / "copy.db")
+    copy = (tmp_path / "copy.db").read_bytes()
+    for word in (b"person-", b"Person-", b"12 Square", b"Lovelace"):
+        assert word not in copy, word

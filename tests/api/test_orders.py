@@ -281,6 +281,17 @@ class TestGuests:
         again = await front.placed("guest", key="1", email="gus@example.com")
         assert again["token"] == first["token"]
 
+    async def test_a_guests_key_is_good_for_one_body_whoever_sends_it(self, front: Front):
+        """A slip in the address that is mended under the same key would be a second order; and
+        who guesses a key learns nothing of the order that was made with it."""
+        first = await front.placed("guest", key="1", email="gus@example.com")
+        other = await front.place("guest", key="1", email="eve@example.com")
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+        for secret in (first["id"], first["number"], first["token"], "gus@example.com"):
+            assert secret not in other.text
+        listed = (await front.http.get("/orders", headers=front.who("sam"))).json()["items"]
+        assert [order["id"] for order in listed] == [first["id"]]
+
 
 class TestLists:
     async def test_staff_filter_by_state_customer_sku_number_and_time(self, front: Front):

@@ -64,8 +64,8 @@ PRICE = {"amount": 1, "currency": "GBP"}
             PlaceOrder,
             {"lines": [{"sku": " A", "quantity": 1}]},
             "lines[0].sku",
-            "lines[0].sku must be one line of text without control characters, and no space at "
-            "either end",
+            "lines[0].sku must be one line of text without control or invisible characters, and no "
+            "space at either end",
         ),
         (
             PlaceOrder,
@@ -106,8 +106,21 @@ PRICE = {"amount": 1, "currency": "GBP"}
         (
             ProductInput,
             {"sku": "A", "name": "A", "price": PRICE, "options": {"size": "a\nb"}},
-            "options[...]",
-            "options[...] must be one line of text without control characters",
+            "options",
+            "options has a value that must be one line of text with something to read in it, "
+            "without control characters",
+        ),
+        (
+            ProductInput,
+            {"sku": "A", "name": "A", "price": PRICE, "attributes": {"a": 1}},
+            "attributes",
+            "attributes has a value that must be a string, not a whole number",
+        ),
+        (
+            ProductInput,
+            {"sku": "A", "name": " \u200b ", "price": PRICE},
+            "name",
+            "name must be one line of text with something to read in it, without control characters",
         ),
         (
             LocationInput,

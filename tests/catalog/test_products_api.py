@@ -5,7 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.catalog.desk import Desk
+from storekeeper.services.inventory import ReceiveRequest
+from tests.catalog.desk import BY_ADMIN, Desk
 
 MUG = {"sku": "MUG", "name": "Mug", "price": {"amount": 999, "currency": "GBP"}}
 
@@ -206,3 +207,43 @@ async def test_search_filters_and_pages_over_http(desk: Desk) -> None:
             answer = await guest.get("/products", params={bound: "99999999999999999999"})
             assert (answer.status_code, answer.json()["field"]) == (422, bound)
         assert (await guest.get("/categories")).json() == {"items": ["Cups"], "next": None}
+
+
+async def test_backorder_that_ends_too_early_is_told_by_its_own_name(
+    desk: Desk, admin: httpx.AsyncClient
+) -> None:
+    """To hear that somebody else changed it sends a shopkeeper to try again for ever."""
+    mug = await desk.create("MUG", allow_backorder=True)
+    await desk.order("MUG", 3)
+    answer = await admin.patch(f"/products/{mug.id}", json={"allow_backorder": False})
+    told = answer.json()
+    assert (answer.status_code, told["code"], told["field"]) == (
+        409,
+        "units_owed",
+        "allow_backorder",
+    )
+    assert told["title"] == "Units are still owed to customers"
+    await desk.inventory.receive(BY_ADMIN, ReceiveRequest(sku="MUG", quantity=3))
+    answer = await admin.patch(f"/products/{mug.id}", json={"allow_backorder": False})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("sku", "MUG\u200b"),
+        ("sku", "\u202eGUM"),
+        ("sku", "M\u2066UG"),
+        ("sku", "\ufeffMUG"),
+        ("name", "   "),
+        ("name", "\u200b\u00a0"),
+        ("category", " "),
+    ],
+)
+async def test_what_nobody_can_see_is_no_name(
+    desk: Desk, admin: httpx.AsyncClient, field: str, value: str
+) -> None:
+    """Two SKUs that look the same are ordered for one another."""
+    answer = await admin.post("/products", json={**MUG, field: value})
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+    await made(admin, name="\u200fa\u00e9 \u5b57")

@@ -109,6 +109,24 @@ def test_a_file_that_is_no_shop_is_named_and_left_alone(terminal):
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("command", ["verify", "serve", "init", "demo", "backup", "migrate"])
+def test_a_shop_whose_file_was_emptied_is_no_new_shop(terminal, command):
+    terminal.ok("init", "-d", "shop.db")
+    shop = terminal.folder / "shop.db"
+    shop.write_bytes(b"")
+    ended = terminal.run(command, *(["copy.db"] if command == "backup" else []), "-d", "shop.db")
+    assert (ended.code, shop.read_bytes()) == (3, b"")
+    assert "holds no shop" in ended.err
+    assert "storekeeper restore BACKUP" in ended.err
+
+
+def test_a_place_that_takes_no_files_is_named_and_not_the_key_beside_it(terminal):
+    ended = terminal.run("init", "-d", "/proc/shop.db")
+    assert ended.code == 3
+    assert "/proc/shop.db can't be made" in ended.err
+    assert "secret.key" not in ended.err
+
+
 def test_a_shop_of_a_newer_version_is_not_opened(terminal):
     terminal.ok("init")
     with apsw.Connection(str(terminal.folder / "data/shop.db")) as connection:

@@ -21,7 +21,7 @@ from storekeeper.services.catalog import ProductPatch
 from storekeeper.services.csv_import import Mode
 from storekeeper.services.jobs import Jobs
 from tests.catalog.desk import ADMIN, BY_ADMIN, Desk, desk_at
-from tests.csv.files import products
+from tests.csv.files import importing, products
 
 HEADER = "sku,name,price\n"
 TWO = HEADER + "MUG,Mug,9.99\nCUP,Cup,5\n"
@@ -216,15 +216,35 @@ async def test_other_media_types_are_refused(admin: httpx.AsyncClient) -> None:
 async def test_jobs_tell_their_progress_while_they_run(desk: Desk) -> None:
     jobs = desk.another_runner("quick", tick_seconds=0.01)
     job = await submitted(desk, LONG)
-    seen: list[tuple[str, int]] = []
+    seen: list[Job] = []
     async with running(jobs):
         while (now := await jobs.job(job.id)).state not in ("done", "failed"):
-            seen.append((now.phase, now.done))
+            seen.append(now)
             await asyncio.sleep(0.005)
-    assert {"checking", "applying"} <= {phase for phase, _ in seen}
-    done = [bytes_done for _, bytes_done in seen]
-    assert done == sorted(done)
+    assert {"checking", "applying"} <= {one.phase for one in seen}
+    for figure in ("done", "created"):
+        told = [getattr(one, figure) for one in seen]
+        assert told == sorted(told), figure
+    checking = [one for one in seen if one.phase == "checking"]
+    assert max(one.rows for one in checking) > 0
+    assert {one.created for one in checking} == {0}, "nothing is made while rows are checked"
     assert now.created == 6_000
+
+
+async def test_progress_counts_as_made_only_what_is_made(desk: Desk) -> None:
+    """A bar that runs to the end twice, or a figure that starts again, tells a shopkeeper nothing
+    about how long it will take and what is in the shop."""
+    desk.importer._chunk = 2_000
+    tried = await importing(desk, LONG, dry_run=True)
+    assert [step.created for step in tried.progress] == [2_000, 4_000, 6_000], "what would be"
+    done = await importing(desk, LONG)
+    told = [(step.phase, step.rows, step.created) for step in done.progress]
+    assert told == [
+        *(("checking", rows, 0) for rows in (2_000, 4_000, 6_000)),
+        *(("applying", rows, rows) for rows in (2_000, 4_000, 6_000)),
+    ]
+    for step in (done.progress[2], done.progress[-1]):
+        assert step.phase_done == step.phase_total == len(LONG)
 
 
 async def test_a_job_that_a_crash_cut_short_is_finished_at_the_next_start(tmp_path: Path) -> None:

@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 
 from storekeeper.domain.catalog import ProductDetails
 from storekeeper.domain.money import Money
-from storekeeper.domain.types import OrderId
+from storekeeper.domain.types import MAX_ON_HAND, MAX_QUANTITY, OrderId
 from storekeeper.services.base import BY_SYSTEM
 from storekeeper.services.catalog import ProductPatch
+from storekeeper.services.inventory import AdjustRequest, ReceiveRequest
 from tests.catalog.desk import BY_ADMIN, Desk, desk_at
 from tests.csv.files import cells_of, described, importing, text_of
 from tests.support.builders import details
 
 NASTY = "aZé'=+-@|\\\",;{}<> \uff1d漢"
-WORDS = st.text(alphabet=NASTY, min_size=1, max_size=12)
+WORDS = st.text(alphabet=NASTY, min_size=1, max_size=12).filter(str.strip)
 CODES = WORDS.filter(lambda text: text == text.strip() != "")
 LONG = st.text(alphabet=NASTY + "\r\n\t", max_size=30)
 TEXTS = st.dictionaries(WORDS, LONG, max_size=3)
@@ -130,3 +131,36 @@ async def test_the_ledger_and_the_orders_can_be_taken_out_whole(desk: Desk) -> N
     row = dict(zip(orders[0], orders[1], strict=True))
     assert (row["state"], row["quantity"], row["line_total"]) == ("confirmed", "2", "19.98")
     assert row["name"] == "'@mug"
+
+
+async def test_stock_that_is_owed_or_plenty_goes_out_and_comes_back(tmp_path: Path) -> None:
+    """Units below zero of a product on backorder, and more than one delivery may bring."""
+    async with desk_at(tmp_path / "old") as old:
+        await old.create("OWED", allow_backorder=True)
+        owed = AdjustRequest(sku="OWED", quantity=-5, reason="correction")
+        await old.inventory.adjust(BY_ADMIN, owed)
+        await old.create("PLENTY")
+        for units in (MAX_QUANTITY, MAX_QUANTITY, 10):
+            delivery = ReceiveRequest(sku="PLENTY", quantity=units)
+            await old.inventory.receive(BY_ADMIN, delivery)
+        text = await text_of(old.exporter.export_stock())
+        again = await importing(old, text, "stock")
+        assert (again.figures(), again.errors) == ((0, 0, 2, 0), [])
+    async with desk_at(tmp_path / "new", node=1) as new:
+        await new.create("OWED", allow_backorder=True)
+        await new.create("PLENTY")
+        done = await importing(new, text, "stock")
+        assert (done.figures(), done.errors) == ((0, 2, 0, 0), [])
+        assert await text_of(new.exporter.export_stock()) == text
+        assert await new.store.verify() == []
+        await new.count("PLENTY", 2 * MAX_QUANTITY + 9)
+        for wrong in (MAX_ON_HAND + 1, -MAX_ON_HAND - 1):
+            done = await importing(new, f"sku,on_hand\nPLENTY,{wrong}\n", "stock")
+            assert done.bad() == [(2, "on_hand")]
+
+
+async def test_a_count_below_zero_is_refused_where_nothing_can_be_owed(desk: Desk) -> None:
+    await desk.create("MUG")
+    done = await importing(desk, "sku,on_hand\nMUG,-1\n", "stock")
+    assert done.bad() == [(2, "on_hand")]
+    assert "allow_backorder" in done.errors[0].reason

@@ -10,11 +10,13 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from storekeeper.domain.errors import StoreUnavailable
 from storekeeper.store.port import OrderQuery, ProductQuery
+from storekeeper.store.sqlite import schema
 from storekeeper.store.sqlite.schema import MIGRATIONS
 from storekeeper.store.sqlite.store import SqliteStore
 from tests.support.builders import an_order, moving
@@ -153,10 +155,62 @@ def test_somebody_else_s_database_is_refused_and_left_alone(tmp_path: Path) -> N
     assert file.read_bytes() == before
 
 
-def test_an_empty_file_becomes_a_shop(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"\n"])
+def test_a_file_that_was_emptied_is_a_loss_and_no_new_shop(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "shop.db"
-    file.touch()
-    assert shop_in(file).store.migrated == len(MIGRATIONS)  # type: ignore[attr-defined]
+    file.write_bytes(content)
+    with pytest.raises(StoreUnavailable, match=r"holds no shop.*restore BACKUP"):
+        shop_in(file)
+    assert file.read_bytes() == content
+
+
+async def test_a_shop_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
+    """What a process leaves that was killed while it made a shop is no shop, and is in nobody's
+    way; a log whose shop is gone says nothing of the new one."""
+    file, draft = tmp_path / "shop.db", tmp_path / ".shop.db.draft"
+    with process("-c", MAKE_HALF, str(file)) as dying:
+        wait_for(dying, "half")
+    assert draft.exists()
+    assert not file.exists()
+    (tmp_path / "shop.db-wal").write_bytes(b"of another shop" * 1_000)
+    shop = shop_in(file)
+    assert shop.store.migrated == len(MIGRATIONS)  # type: ignore[attr-defined]
+    assert await shop.store.verify() == []
+    await shop.store.close()
+    assert not draft.exists()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_comes_to_the_place_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "shop.db"
+    make_schema = schema.create
+
+    def create_slowly(connection: Any) -> int:
+        file.write_text("my shopping list\n" * 1_000)
+        return make_schema(connection)
+
+    monkeypatch.setattr(schema, "create", create_slowly)
+    with pytest.raises(StoreUnavailable, match="no database"):
+        shop_in(file)
+    assert file.read_text().startswith("my shopping list")
+    assert not (tmp_path / ".shop.db.draft").exists()
+
+
+MAKE_HALF = """
+import sys, time
+from pathlib import Path
+import tests.faults.test_files as tests
+def create(connection):
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("CREATE TABLE half (a INTEGER)")
+    connection.execute("COMMIT")
+    print("half", flush=True)
+    sys.stdin.readline()
+tests.schema.create = create
+tests.shop_in(Path(sys.argv[1]))
+"""
 
 
 async def test_a_migrated_file_is_not_migrated_again(path: Path) -> None:

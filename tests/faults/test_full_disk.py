@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from storekeeper.domain.errors import StoreUnavailable
 from storekeeper.domain.orders import Order
 from storekeeper.store.sqlite import writer
+from storekeeper.store.sqlite.schema import MIGRATIONS
 from storekeeper.store.sqlite.store import SqliteStore
 from tests.support.builders import an_order
 from tests.support.clock import Clock
@@ -39,6 +42,9 @@ class SmallDisk:
         self._ballast = folder / "ballast"
 
     def fill(self, store: SqliteStore) -> None:
+        self.fill_up()
+
+    def fill_up(self) -> None:
         descriptor = os.open(self._ballast, os.O_WRONLY | os.O_CREAT)
         try:
             while True:
@@ -156,6 +162,39 @@ try:
 except StoreUnavailable as error:
     print("refused:", error.detail, flush=True)
 """
+
+
+@pytest.mark.parametrize("room", [0, 8_192, 40_960, 131_072])
+def test_init_on_a_full_disk_says_so_and_leaves_no_half_shop(tmp_path: Path, room: int) -> None:
+    """The words name the file, and the same command makes the shop once there is room."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if not mount(folder):
+        pytest.skip("needs a small disk of its own, which only some users may mount")
+    try:
+        disk = SmallDisk(folder)
+        (folder / "spare").write_bytes(bytes(room))
+        disk.fill_up()
+        (folder / "spare").unlink()
+        code, told = init(folder / "shop.db")
+        assert code == 3
+        assert f"the disk that holds {folder}/" in told
+        assert "is full" in told
+        if (folder / "shop.db").exists():
+            with contextlib.closing(sqlite3.connect(folder / "shop.db")) as shop:
+                assert shop.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+        assert not [path for path in folder.iterdir() if "draft" in path.name]
+        (folder / "ballast").unlink()
+        assert init(folder / "shop.db")[0] == 0
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def init(database: Path) -> tuple[int, str]:
+    """The exit code of `storekeeper init`, and what it said of an error, on one line."""
+    with process("-m", "storekeeper", "init", "--database", str(database)) as command:
+        _, told = command.communicate()
+        return command.returncode, " ".join(told.split())
 
 
 @pytest.mark.parametrize("size", [0, 8_192, 65_536, 100_000])

@@ -100,6 +100,16 @@ def test_an_address_of_the_internet_is_taken(address: str) -> None:
         "https://[::1]:8443/",
         "https://[::ffff:192.168.0.1]/",
         "https://169.254.169.254/latest/meta-data",
+        "https://2130706433/",
+        "https://0x7f000001/",
+        "https://0X7F.1/",
+        "https://127.1/",
+        "https://0177.0.0.1/",
+        "https://127.0.0.1./",
+        "https://10.0x0.1/",
+        "https://example.1/",
+        "https://1.2.3.4.5/",
+        "https://4294967296/",
     ],
 )
 def test_a_url_that_leads_inside_or_nowhere_is_refused(url: str) -> None:
@@ -110,3 +120,6 @@ def test_a_url_that_leads_inside_or_nowhere_is_refused(url: str) -> None:
 def test_a_shop_that_allows_private_addresses_may_use_plain_http_inside() -> None:
     check_url("http://127.0.0.1:9000/hooks", private_allowed=True)
     check_url("https://example.com/hooks?shop=1", private_allowed=False)
+    check_url("https://[::ffff:8.8.8.8]/hooks", private_allowed=False)
+    check_url("https://8.8.8.8/hooks", private_allowed=False)
+    check_url("https://1st.example.com./hooks", private_allowed=False)

@@ -32,8 +32,8 @@ def test_the_environment_names_the_file(tmp_path: Path) -> None:
     ("environ", "words"),
     [
         ({"STOREKEEPER_PORT": "many"}, ["port", "'many'"]),
-        ({"STOREKEEPER_PORT": "70000"}, ["port", "65535"]),
-        ({"STOREKEEPER_WORKERS": "0"}, ["workers"]),
+        ({"STOREKEEPER_PORT": "70000"}, ["port", "must be at most 65535"]),
+        ({"STOREKEEPER_WORKERS": "0"}, ["workers", "must be at least 1"]),
         ({"STOREKEEPER_COLOUR": "red"}, ["STOREKEEPER_COLOUR", "no such setting"]),
         ({"STOREKEEPER_CURRENCY": "pounds"}, ["currency"]),
         ({"STOREKEEPER_SECRET_KEY": "x" * 31}, ["secret_key", "31", "at least 32"]),

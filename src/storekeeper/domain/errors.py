@@ -83,6 +83,13 @@ class InUse(ShopError):
     remedy = "Archive it, or first remove what refers to it."
 
 
+class UnitsOwed(ShopError):
+    """Backorder can't end while orders are promised more than there is."""
+
+    code, status, title = "units_owed", 409, "Units are still owed to customers"
+    remedy = "Receive the units that are owed, or cancel orders that wait for them, then try again."
+
+
 class InsufficientStock(ShopError):
     """`members["lines"]`: what falls short, each product once, with the units requested of it in
     all and those available."""

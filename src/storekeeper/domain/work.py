@@ -73,7 +73,8 @@ class RowError(Struct, frozen=True, kw_only=True):
 class Job(Struct, frozen=True, kw_only=True):
     """Long work and its progress.
 
-    `done` and `total` are bytes to read; the figures are those of its `phase`. `errors` are the
+    `done` and `total` are bytes to read; `rows` and `failed` are those of its `phase`, created,
+    updated and unchanged those applied, or of a dry run those that would be. `errors` are the
     first of all bad rows. Up to `applied_line` the file is applied for good, and the figures are
     those of that part, so that a job that was interrupted goes on after it.
     """

@@ -8,7 +8,7 @@ DESCRIPTION = """\
 Sell and keep stock: catalogue, stock, orders, accounts and webhooks of one shop.
 
 **JSON** in UTF-8 with `snake_case` names. A string is no number, unknown fields and unknown query \
-parameters are refused. In a query, numbers are digits, and truth is `true` or `false`. Times are \
+parameters are refused. Of a name that stands in one object twice the last counts. In a query, numbers are digits, and truth is `true` or `false`. Times are \
 RFC 3339 in UTC and need their zone. Money is an integer number of minor units with its ISO 4217 \
 code: `{"amount": 1999, "currency": "GBP"}` is £19.99.
 

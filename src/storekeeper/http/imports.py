@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
+import msgspec
 from litestar import Controller, Request, get, post
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.exceptions import InternalServerException
@@ -47,6 +48,11 @@ ModeParameter = Annotated[
 DryRun = Annotated[bool, QueryParameter(description="Only say what would happen.")]
 
 
+Applied = Annotated[
+    int, msgspec.Meta(description="Rows that were applied; with `dry_run`, that would be.")
+]
+
+
 class RowErrorView(Struct, frozen=True, kw_only=True):
     """A bad row: the line of the file where it starts, the column, and what is wrong."""
 
@@ -57,22 +63,26 @@ class RowErrorView(Struct, frozen=True, kw_only=True):
 
 class JobView(Struct, frozen=True, kw_only=True):
     """An import and how far it is. `bytes_done` of `bytes_total` is its progress: a file that is
-    all or nothing is read twice. `errors` are the first hundred; all are at `/jobs/{id}/errors`.
+    all or nothing is read twice, first checking every row, then applying them. `created`,
+    `updated` and `unchanged` count only what is applied; with `dry_run` nothing is, and they say
+    what would be. `errors` are the first hundred; all are at `/jobs/{id}/errors`.
     """
 
     id: str
     kind: str
     state: JobState
-    phase: str
+    phase: Annotated[
+        str, msgspec.Meta(description="`checking` or `applying`; empty before the first row.")
+    ]
     mode: Mode
     dry_run: bool
     bytes_done: int
     bytes_total: int
-    rows: int
-    created: int
-    updated: int
-    unchanged: int
-    failed: int
+    rows: Annotated[int, msgspec.Meta(description="Rows that this phase has read.")]
+    created: Applied
+    updated: Applied
+    unchanged: Applied
+    failed: Annotated[int, msgspec.Meta(description="Bad rows that this phase has found.")]
     errors: tuple[RowErrorView, ...]
     message: str
     created_at: datetime

@@ -63,7 +63,7 @@ KEEPING = (
     errors.KeyReused,
     errors.PayloadTooLarge,
 )
-CHANGING = (*KEEPING, errors.NotFound, errors.PreconditionFailed)
+CHANGING = (*KEEPING, errors.NotFound, errors.PreconditionFailed, errors.UnitsOwed)
 
 
 class ProductStockView(Struct, frozen=True, kw_only=True):

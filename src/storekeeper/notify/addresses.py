@@ -7,6 +7,8 @@ IPv4 address. Rules: IANA's special-purpose address registries.
 
 from __future__ import annotations
 
+import re
+import socket
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
@@ -50,6 +52,9 @@ _CLOSED_6 = tuple(
     )
 )
 _NAT64 = IPv6Network("64:ff9b::/96")
+# Other ways to write an IPv4 address that a resolver takes: 127.1, 0x7f000001, 0177.0.0.1,
+# 2130706433. As browsers do, a host that ends in a number is an address or nothing (WHATWG URL, 3.5).
+_NUMERIC = re.compile(r"0x[0-9a-f]*|[0-9]+", re.IGNORECASE)
 
 
 def is_public(address: Address) -> bool:
@@ -81,7 +86,9 @@ def check_url(url: str, *, private_allowed: bool, field: str = "url") -> None:
     if parts.scheme != "https" and not (private_allowed and parts.scheme == "http"):
         raise Invalid("webhooks go to https:// only", field=field)
     try:
-        address = ip_address(host)
+        address = _numeric(host) or ip_address(host)
+    except OSError:
+        raise Invalid(f"{host} is neither a name nor an address", field=field) from None
     except ValueError:
         if not _can_be_asked_for(host):
             raise Invalid(
@@ -94,6 +101,15 @@ def check_url(url: str, *, private_allowed: bool, field: str = "url") -> None:
         return
     if not private_allowed and not is_public(address):
         raise Invalid(f"{host} is not an address of the public internet", field=field)
+
+
+def _numeric(host: str) -> IPv4Address | None:
+    """The address that a number, or up to four with dots between them, stands for; None for a
+    name. Raises `OSError` for numbers that are none."""
+    written = host.removesuffix(".")
+    if ":" in host or not _NUMERIC.fullmatch(written.rpartition(".")[2]):
+        return None
+    return IPv4Address(socket.inet_aton(written))
 
 
 def _can_be_asked_for(host: str) -> bool:

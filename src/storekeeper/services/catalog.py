@@ -31,12 +31,12 @@ from storekeeper.domain.changes import (
 )
 from storekeeper.domain.errors import (
     AlreadyExists,
-    Conflict,
     Forbidden,
     InUse,
     Invalid,
     NotFound,
     PreconditionFailed,
+    UnitsOwed,
 )
 from storekeeper.domain.events import Event
 from storekeeper.domain.money import Currency, Minor
@@ -351,7 +351,7 @@ async def _told_clearly(work: Awaitable[T]) -> T:
     except Taken as taken:
         raise exists_already(taken.claim) from None
     except Short:
-        raise Conflict(
+        raise UnitsOwed(
             "more units are promised than there are; receive stock before backorder ends",
             field="allow_backorder",
         ) from None

@@ -22,7 +22,7 @@ from storekeeper.domain.money import (
     from_decimal_text,
     to_decimal_text,
 )
-from storekeeper.domain.types import MAX_QUANTITY
+from storekeeper.domain.types import MAX_ON_HAND, MAX_QUANTITY
 
 PRODUCT_COLUMNS = (
     "sku",
@@ -144,6 +144,14 @@ def count_of(cell: str, field: str) -> int:
     value = whole_of(cell, field)
     if not 0 <= value <= MAX_QUANTITY:
         raise Invalid(f"{cell!r} is not between 0 and {MAX_QUANTITY}", field=field)
+    return value
+
+
+def on_hand_of(cell: str, field: str) -> int:
+    """Units on hand; below zero they are owed to customers."""
+    value = whole_of(cell, field)
+    if not -MAX_ON_HAND <= value <= MAX_ON_HAND:
+        raise Invalid(f"{cell!r} is not between {-MAX_ON_HAND} and {MAX_ON_HAND}", field=field)
     return value
 
 

@@ -40,14 +40,18 @@ CHUNK = 1_000
 
 
 class Progress(Struct, frozen=True, kw_only=True):
-    """How far an import has come, in bytes to read; the figures are those of this phase.
+    """How far an import has come, in bytes to read. `rows` and `failed` are those of this phase.
 
-    All or nothing reads the file twice, so `bytes_total` is twice its size.
+    All or nothing reads the file twice, so `bytes_total` is twice its size; `phase_done` of
+    `phase_total` bytes are those of this reading. Created, updated and unchanged are rows that
+    were applied; in a dry run those that would be. Checking before applying makes nothing.
     """
 
     phase: Phase
     bytes_done: int
     bytes_total: int
+    phase_done: int
+    phase_total: int
     rows: int = 0
     created: int = 0
     updated: int = 0
@@ -172,7 +176,7 @@ class Run:
         tally = Tally()
         # Where rows are applied already, the whole file was good.
         if self._after is None or not checks_first:
-            tally = await self._read(source, first, 0, passes, mode)
+            tally = await self._read(source, first, 0, passes, mode, is_only_check=checks_first)
         if checks_first and tally.failed:
             tally = tally.of_nothing_kept()
             message = "nothing was written, because of the bad rows; mend them and import again"
@@ -193,7 +197,14 @@ class Run:
         )
 
     async def _read(
-        self, source: Source, phase: Phase, number: int, passes: int, mode: Mode
+        self,
+        source: Source,
+        phase: Phase,
+        number: int,
+        passes: int,
+        mode: Mode,
+        *,
+        is_only_check: bool = False,
     ) -> Tally:
         rows = self._rows(phase == "checking")
         reader = await asyncio.to_thread(CsvReader, source, rows.known, rows.required)
@@ -203,12 +214,15 @@ class Run:
             return tally
 
         def tell(chunk: Chunk, tally: Tally) -> None:
+            told = tally.of_nothing_kept() if is_only_check else tally
             self._on_progress(
                 Progress(
                     phase=phase,
                     bytes_done=number * reader.size + chunk.position,
                     bytes_total=passes * reader.size,
-                    **tally.figures(),
+                    phase_done=chunk.position,
+                    phase_total=reader.size,
+                    **told.figures(),
                 )
             )
 

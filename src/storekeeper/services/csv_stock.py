@@ -15,7 +15,7 @@ from storekeeper.domain.stock import MAIN, Level, Location, Movement
 from storekeeper.domain.types import LocationId, Note, ProductId, Struct, fold_sku
 from storekeeper.domain.work import RowError
 from storekeeper.services.base import Tools
-from storekeeper.services.csv_format import STOCK_COLUMNS, count_of
+from storekeeper.services.csv_format import STOCK_COLUMNS, on_hand_of
 from storekeeper.services.csv_plan import Plan
 from storekeeper.services.csv_reader import Cells
 from storekeeper.services.inventory import why_no_stock
@@ -69,7 +69,7 @@ class StockRows:
             line=row.line,
             key=key,
             location_id=location_id,
-            on_hand=count_of(cells[at["on_hand"]], "on_hand"),
+            on_hand=on_hand_of(cells[at["on_hand"]], "on_hand"),
             note=note,
         )
 
@@ -166,6 +166,8 @@ def _refusal(
     on_hand = level.on_hand if level else 0
     if not location.active and row.on_hand > on_hand:
         return "location", f"{location.name} takes no stock any more"
+    if row.on_hand < 0 and not product.allow_backorder:
+        return "on_hand", "is below zero, which only a product with allow_backorder may be"
     reserved = level.reserved if level else 0
     if row.on_hand < reserved and not product.allow_backorder and row.on_hand != on_hand:
         return "on_hand", f"orders reserve {reserved} units, which is more"

@@ -23,13 +23,13 @@ from storekeeper.domain.stock import (
 from storekeeper.domain.types import (
     MAX_QUANTITY,
     ONE_LINE,
-    Count,
     LocationId,
     Note,
     ProductId,
     Quantity,
     Sku,
     Struct,
+    UnitsCounted,
     fold_sku,
 )
 from storekeeper.services.base import (
@@ -86,7 +86,7 @@ class AdjustRequest(StockRequest, frozen=True, kw_only=True, forbid_unknown_fiel
 class CountRequest(StockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many units somebody counted at a location."""
 
-    on_hand: Count
+    on_hand: UnitsCounted
     location_id: LocationId = MAIN
 
 

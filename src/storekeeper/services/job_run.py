@@ -150,7 +150,7 @@ class Run:
         if job.applied_line:
             outcome = f"the rows up to line {job.applied_line} are written"
         else:
-            # The figures so far are those of the checking.
+            # A dry run tells of what would be made, and didn't come to its end.
             kept = dict.fromkeys(kept, 0)
             outcome = "nothing was written"
         await self._put(state="failed", errors=errors, message=f"{message}; {outcome}", **kept)

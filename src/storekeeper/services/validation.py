@@ -14,6 +14,7 @@ from storekeeper.domain.errors import Invalid
 # Names of unknown fields come from outside and may be of any length.
 _MAX_NAME = 100
 _PLACE = re.compile(r" - at (?P<key>`key` in )?`\$?(?P<where>[^`]*)`$")
+_SOME_VALUE = "[...]"
 _STEP = re.compile(r"\.(?P<name>[^.\[]+)|\[(?P<item>[^\]]*)\]")
 _MISSING = re.compile(r"Object missing required field `(?P<name>.+)`", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
@@ -64,7 +65,11 @@ def field_and_reason(error: Exception | str, kind: Any = None) -> tuple[str | No
         return _inside(where, missing["name"]), "is missing"
     allowed = [] if kind is None else _at(kind, where, is_key=is_key)
     reason = _reason(what, allowed)
-    return where.lstrip(".") or None, f"has a name that {reason}" if is_key else reason
+    field = where.lstrip(".") or None
+    if field and _SOME_VALUE in field:
+        # Which of the names it is, msgspec doesn't say.
+        return field.partition(_SOME_VALUE)[0], f"has a value that {reason}"
+    return field, f"has a name that {reason}" if is_key else reason
 
 
 def invalid_of(error: Exception | str, kind: Any = None, *, named: str | None = None) -> Invalid:

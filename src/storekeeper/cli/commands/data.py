@@ -314,7 +314,7 @@ def _sentence(report: ImportReport) -> str:
 
 def _show(bars: Bars, progress: Progress) -> None:
     name = "Checking" if progress.phase == "checking" else "Applying"
-    bars(name, progress.bytes_done, progress.bytes_total, "B")
+    bars(name, progress.phase_done, progress.phase_total, "B")
 
 
 @contextmanager

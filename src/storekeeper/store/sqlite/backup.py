@@ -65,6 +65,8 @@ def back_up(
         raise AlreadyExists(f"{target} exists already; name another file, or say --force")
     replacing = "is being restored; wait until that has ended"
     with _lock(database, fcntl.LOCK_SH, replacing), _temporary(target) as copy:
+        with told_clearly(database):
+            schema.require_ours(database, BUSY_MS)
         with contextlib.closing(connect(database, read_only=True)) as source:
             _require_known(source)
             version = _copy(source, copy, database, progress, without)
@@ -172,8 +174,6 @@ def _require_known(connection: apsw.Connection) -> None:
     """Raises unless the file is a shop with a schema that this version knows, or can bring up."""
     with _damage_told(Path(connection.filename)):
         schema.pending(connection)
-        if connection.pragma("application_id") != schema.APPLICATION_ID:
-            raise StoreUnavailable(f"{connection.filename} is empty; it holds no shop")
 
 
 def _open_backup(backup: Path) -> apsw.Connection:

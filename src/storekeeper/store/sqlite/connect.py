@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,8 @@ import msgspec
 from storekeeper.domain.errors import ShopError, StoreUnavailable
 
 BUSY_MS = 5_000
+# With less room than this, a failure to write is a full disk, however SQLite calls it.
+_NO_ROOM = 64 * 1024
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -22,11 +26,12 @@ def connect(
     """A connection with the settings that our promises rest on.
 
     WAL lets readers go on beside the writer; synchronous=FULL makes a commit survive power loss.
-    `busy_ms` is how long it waits for a lock that another process holds.
+    `busy_ms` is how long it waits for a lock that another process holds. The file has to be there.
     """
-    flags = apsw.SQLITE_OPEN_READWRITE | (0 if read_only else apsw.SQLITE_OPEN_CREATE)
     with told_clearly(path):
-        connection = apsw.Connection(str(path), flags=flags, statementcachesize=256)
+        connection = apsw.Connection(
+            str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=256
+        )
         connection.set_busy_timeout(busy_ms)
         connection.pragma("journal_mode", "wal")
         connection.pragma("synchronous", "full")
@@ -41,7 +46,7 @@ def connect(
 
 def require_folder(path: Path) -> None:
     """Makes the folder `data` of the default place; raises `StoreUnavailable` for any other that
-    isn't there, as a slip in a path would make an empty shop in a new place."""
+    isn't there, as a slip in a path would make an empty shop in a new place, or takes no files."""
     folder = path.parent
     if folder == Path("data"):
         with told_clearly(path):
@@ -51,6 +56,20 @@ def require_folder(path: Path) -> None:
             f"there is no folder {folder} for {path.name}; make it (mkdir -p {folder}), or name "
             "another place with --database"
         )
+    elif not path.exists():
+        _require_room_for_files(path)
+
+
+def _require_room_for_files(path: Path) -> None:
+    try:
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        if _number(error) in (*_FORBIDDEN, errno.ENOSPC):
+            raise explain(error, path) from error
+        raise StoreUnavailable(
+            f"{path} can't be made, as {path.parent} takes no files ({error.strerror}); name "
+            "another place with --database"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -67,7 +86,11 @@ def told_clearly(path: Path | str) -> Iterator[None]:
 
 def explain(error: Exception, path: Path | str) -> StoreUnavailable:
     """What an operator should know about a failure of SQLite or of the file system."""
-    if isinstance(error, apsw.FullError) or _number(error) == errno.ENOSPC:
+    if (
+        isinstance(error, apsw.FullError)
+        or _number(error) == errno.ENOSPC
+        or (isinstance(error, (apsw.IOError, apsw.CantOpenError)) and _is_full(Path(path)))
+    ):
         text = f"the disk that holds {path} is full; make room, nothing was lost"
     elif isinstance(error, (apsw.BusyError, apsw.LockedError)):
         text = f"{path} is locked by another process; end that one or wait"
@@ -89,3 +112,12 @@ def explain(error: Exception, path: Path | str) -> StoreUnavailable:
 
 def _number(error: Exception) -> int | None:
     return error.errno if isinstance(error, OSError) else None
+
+
+def _is_full(path: Path) -> bool:
+    """SQLite reports some writes to a full disk as failures of the disk (its -shm, its journal)."""
+    try:
+        disk = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < _NO_ROOM

@@ -11,6 +11,7 @@ can't be changed or deleted even by hand.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -178,6 +179,11 @@ def pending(connection: apsw.Connection) -> int:
             f"{connection.filename} is a database, but not one of Storekeeper's; "
             "name another file with --database"
         )
+    if made_by != APPLICATION_ID:
+        raise StoreUnavailable(
+            f"{connection.filename} is empty; it holds no shop. Put a backup in its place "
+            "(`storekeeper restore BACKUP`), or remove the file if there never was a shop in it"
+        )
     if at > len(MIGRATIONS):
         raise StoreUnavailable(
             f"{connection.filename} was made by a newer Storekeeper (schema {at}, this one knows "
@@ -189,14 +195,18 @@ def pending(connection: apsw.Connection) -> int:
 def require_ours(path: Path, busy_ms: int) -> None:
     """Raises `StoreUnavailable` for a file that isn't ours or is too new, and changes nothing of
     it: what we set on a connection would be written into the file."""
-    if not path.exists():
-        return
     with contextlib.closing(
         apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     ) as connection:
         connection.set_busy_timeout(busy_ms)
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         pending(connection)
+
+
+def create(connection: apsw.Connection) -> int:
+    """Gives a new file this version's schema; answers how many steps it has."""
+    _take_steps(connection, lambda: len(MIGRATIONS))
+    return len(MIGRATIONS)
 
 
 def migrate(connection: apsw.Connection) -> int:
@@ -206,15 +216,22 @@ def migrate(connection: apsw.Connection) -> int:
     """
     if not pending(connection):
         return 0
+    return _take_steps(connection, lambda: pending(connection))
+
+
+def _take_steps(connection: apsw.Connection, missing: Callable[[], int]) -> int:
+    """Takes the last steps, as many as are `missing` under the write lock."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        count = pending(connection)
+        count = missing()
         for step in MIGRATIONS[len(MIGRATIONS) - count :]:
             connection.execute(step)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        # A full disk has ended the transaction already.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
     return count

@@ -36,7 +36,7 @@ from storekeeper.store.port import (
     Topic,
     ViewDifference,
 )
-from storekeeper.store.sqlite import audit, kinds, memory, schema
+from storekeeper.store.sqlite import audit, kinds, making, memory, schema
 from storekeeper.store.sqlite.connect import BUSY_MS, connect, explain, told_clearly
 from storekeeper.store.sqlite.listing import is_quick, list_categories, list_products
 from storekeeper.store.sqlite.reader import Reader, movement_of
@@ -88,10 +88,11 @@ class SqliteStore:
         busy_ms: int,
     ) -> None:
         path = self.path
-        _make_private(path)
+        self.migrated = making.make(Path(os.path.realpath(path)))
         schema.require_ours(path, busy_ms)
-        with contextlib.closing(connect(path, busy_ms=busy_ms)) as connection:
-            self.migrated = schema.migrate(connection)
+        if not self.migrated:
+            with contextlib.closing(connect(path, busy_ms=busy_ms)) as connection:
+                self.migrated = schema.migrate(connection)
         self._stamps = Stamps(Path(f"{path}-stamps"))
         self._writer = self._make_writer(path, self._stamps, clock, new_id, busy_ms)
         self._write_lane = Lane(
@@ -381,11 +382,6 @@ class SqliteStore:
             return answers
 
         return answer
-
-
-def _make_private(path: Path) -> None:
-    """A new file that only its owner can read; SQLite gives its other files the same rights."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
 def _use(path: Path) -> int:

@@ -109,6 +109,8 @@ class Writer:
     def open(self) -> None:
         self._connection = connect(self._path, cache_mib=24, busy_ms=self._busy_ms)
         self._connection.wal_autocheckpoint(CHECKPOINT_PAGES)
+        # What is deleted is overwritten, so that no copy of the file holds what somebody had removed.
+        self._connection.pragma("secure_delete", True)
         # SQLite's own lock is polled ever more slowly, which starves one of two busy processes.
         self._turn = os.open(f"{self._path}-turn", os.O_RDWR | os.O_CREAT, 0o600)
         with self._own_turn():
