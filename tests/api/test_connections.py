@@ -140,6 +140,23 @@ def test_a_slow_but_steady_upload_goes_on_past_many_windows(terminal):
         assert served.stop() == 0
 
 
+def test_who_reads_nothing_of_the_answers_is_cut_off(terminal):
+    terminal.environment.update(SHORT)
+    with terminal.serving() as served:
+        asked = 200
+        size = len(served.get("/openapi.json").content)
+        host, port = served.url.removeprefix("http://").split(":")
+        with socket.socket() as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            one.connect((host, int(port)))
+            one.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: shop\r\n\r\n" * asked)
+            eventually(lambda: "slow connections closed" in terminal.errors())
+            assert served.get("/healthz").is_success
+            assert len(rest_of(one)) < asked * size
+        assert served.stop() == 0
+    assert "Traceback" not in terminal.errors()
+
+
 def test_sigterm_lets_go_of_requests_that_are_not_whole(terminal):
     terminal.environment.update(LONG)
     with terminal.serving() as served:

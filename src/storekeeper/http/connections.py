@@ -116,6 +116,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.received = 0
+        self._working: RequestResponseCycle | None = None
         self._paused_at: float | None = None
         self._since = self.loop.time()
         self._cycle_seen: Any = None
@@ -125,11 +126,19 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.watch.remove(self)
+        # uvicorn tells only the request that came last; of several, an earlier one is at work.
+        if self._working is not None and not self._working.response_complete:
+            self._working.disconnected = True
+            self._working.message_event.set()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._working = cycle
+        HttpToolsProtocol._start_asgi_task(self, cycle, app)
 
     def on_body(self, body: bytes) -> None:
         self.received += len(body)
-        super().on_body(body)
+        HttpToolsProtocol.on_body(self, body)
 
     def pause_writing(self) -> None:
         self._paused_at = self.loop.time()
