@@ -28,6 +28,7 @@ from storekeeper.http.locations import LocationsController
 from storekeeper.http.orders import Orders
 from storekeeper.http.outside import OutsideProfiles
 from storekeeper.http.products import Products, list_categories
+from storekeeper.http.reports import ReportsController
 from storekeeper.http.stock import Stock
 from storekeeper.http.users import Users
 from storekeeper.http.webhooks import DeliveriesController, WebhooksController
@@ -59,6 +60,7 @@ from storekeeper.services.jobs import Jobs
 from storekeeper.services.locations import Locations
 from storekeeper.services.order_changes import OrderChanges
 from storekeeper.services.outside_accounts import OutsideAccounts
+from storekeeper.services.reports import Reports
 from storekeeper.services.sessions import Sessions
 from storekeeper.services.throttle import Throttle
 from storekeeper.services.webhooks import Webhooks
@@ -116,6 +118,7 @@ class Shop:
         self.locations = Locations(self.tools)
         self.importer = Importer(self.tools, currency=settings.currency)
         self.exporter = Exporter(self.tools)
+        self.reports = Reports(self.tools)
         self.jobs = Jobs(
             self.tools,
             self.importer,
@@ -417,6 +420,7 @@ HANDLERS: Sequence[Any] = (
     Stock,
     LocationsController,
     Orders,
+    ReportsController,
     WebhooksController,
     DeliveriesController,
     Operation,
