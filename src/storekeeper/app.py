@@ -35,6 +35,7 @@ from storekeeper.http.locations import LocationsController
 from storekeeper.http.orders import Orders
 from storekeeper.http.outside import OutsideProfiles
 from storekeeper.http.products import Products, list_categories
+from storekeeper.http.reports import ReportsController
 from storekeeper.http.stock import Stock
 from storekeeper.http.users import Users
 from storekeeper.http.webhooks import DeliveriesController, WebhooksController
@@ -68,6 +69,7 @@ from storekeeper.services.locations import Locations
 from storekeeper.services.order_changes import OrderChanges
 from storekeeper.services.outside_accounts import OutsideAccounts
 from storekeeper.services.product_reads import ProductReads
+from storekeeper.services.reports import Reports
 from storekeeper.services.sessions import Sessions
 from storekeeper.services.throttle import Throttle
 from storekeeper.services.webhooks import Webhooks
@@ -134,6 +136,7 @@ class Shop:
         self.locations = Locations(self.tools)
         self.importer = Importer(self.tools, currency=settings.currency)
         self.exporter = Exporter(self.tools)
+        self.reports = Reports(self.tools)
         self.jobs = Jobs(
             self.tools,
             self.importer,
@@ -589,6 +592,7 @@ HANDLERS: Sequence[Any] = (
     Stock,
     LocationsController,
     Orders,
+    ReportsController,
     WebhooksController,
     DeliveriesController,
     Operation,

@@ -102,6 +102,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     write_queue: Positive = 4_096
     max_body_bytes: Positive = 2_097_152
     max_upload_bytes: Positive = 268_435_456
+    # How long a client may take for a request's head, and for each part of its body.
+    header_seconds: Positive = 30
+    body_seconds: Positive = 30
+    # Of each process; fewer where the system allows it fewer open files.
+    max_connections: Positive = 4_096
     requests_per_minute: Natural = 1_200
     trusted_proxies: tuple[str, ...] = ()
     password_hashes_at_once: Positive = 2

@@ -79,6 +79,13 @@ STOCK = (
     Route("GET", "/locations/main", None, "401 403 403 200 200 403"),
     Route("PATCH", "/locations/main", {}, "401 403 403 200 200 403"),
 )
+REPORTS = (
+    Route("GET", "/reports/summary", None, "401 403 403 200 200 403"),
+    Route("GET", "/reports/sales", None, "401 403 403 200 200 403"),
+    Route("GET", "/reports/sales/export", None, "401 403 403 200 200 403"),
+    Route("GET", "/reports/stock-value", None, "401 403 403 200 200 403"),
+    Route("GET", "/reports/stock-value/export", None, "401 403 403 200 200 403"),
+)
 WEBHOOKS = (
     Route("GET", "/webhooks", None, "401 403 403 403 200 403"),
     Route("POST", "/webhooks", {}, "401 403 403 403 422 403"),
@@ -94,5 +101,11 @@ WEBHOOKS = (
     Route("POST", "/deliveries/replay-dead", None, "401 403 403 403 200 403"),
 )
 # Each of these is tried in one shop, in this order: an order is confirmed, shipped and so on.
-TOGETHER = {"orders": ORDERS, "catalogue": CATALOGUE, "stock": STOCK, "webhooks": WEBHOOKS}
-ALL = (*ACCOUNTS, *ORDERS, *CATALOGUE, *STOCK, *WEBHOOKS)
+TOGETHER = {
+    "orders": ORDERS,
+    "catalogue": CATALOGUE,
+    "stock": STOCK,
+    "reports": REPORTS,
+    "webhooks": WEBHOOKS,
+}
+ALL = (*ACCOUNTS, *ORDERS, *CATALOGUE, *STOCK, *REPORTS, *WEBHOOKS)

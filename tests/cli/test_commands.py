@@ -30,6 +30,9 @@ COMMANDS = [
     ["migrate"],
     ["config"],
     ["openapi"],
+    ["report", "summary"],
+    ["report", "sales"],
+    ["report", "stock-value"],
 ]
 PRODUCTS = "sku,name,price,currency\nMUG,A mug,9.99,GBP\nCUP,A cup,4.50,GBP\n"
 
@@ -269,3 +272,26 @@ def test_ctrl_c_ends_with_one_line(terminal):
     assert terminal.errors().splitlines()[-1] == "stopped"
     assert "Traceback" not in terminal.errors()
     process.stdout.close()
+
+
+def test_reports_tell_people_and_programs_the_same(terminal):
+    terminal.ok("demo")
+    summary = terminal.ok("report", "summary", "--json").json
+    sales = terminal.ok("report", "sales", "--by", "month", "--json").json
+    assert sales["is_all"]
+    assert sum(row["units"] for row in sales["items"]) == summary["sold_units"]
+    assert {"GBP": sum(row["revenue"] for row in sales["items"])} == summary["revenue"]
+    table = terminal.ok("report", "sales", "--by", "month").out
+    rows = csv.DictReader(terminal.ok("report", "sales", "--by", "month", "--csv").out.splitlines())
+    for row in rows:
+        assert f"{row['key']}  " in table
+        assert f"{row['revenue']} GBP" in table
+    worth = terminal.ok("report", "stock-value", "--by", "location", "--json").json
+    assert sum(row["units"] for row in worth["items"]) == summary["units_on_hand"]
+    assert "nothing to add up" in terminal.ok("report", "sales", "--before", "2001-01-01").out
+
+
+def test_a_report_of_a_shop_that_is_not_there_makes_none(terminal):
+    ended = terminal.run("report", "summary")
+    assert ended.code == 1
+    assert not (terminal.folder / "data").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import signal
 import socket
@@ -14,6 +15,8 @@ from storekeeper.config import Settings, SettingsError
 from storekeeper.domain.errors import StoreUnavailable
 
 BACKLOG = 2_048
+# Databases, logs, uploads, connections to elsewhere, and those past the bound.
+FILES_OF_OUR_OWN = 192
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -51,17 +54,31 @@ def run_server(
     """Runs uvicorn on the socket; ends normally after SIGTERM or SIGINT, however often."""
     import uvicorn
 
+    from storekeeper.http.connections import Connections, protocol_of
+
+    connections = Connections(
+        header_seconds=settings.header_seconds,
+        body_seconds=settings.body_seconds,
+        maximum=min(settings.max_connections, room_for_connections()),
+    )
+
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
+                connections.start()
                 opened()
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            connections.end()
+            await super().shutdown(sockets)
+            connections.stop()
 
     server = Server(
         uvicorn.Config(
             asgi,
             loop="uvloop" if _has_uvloop() else "asyncio",
-            http="httptools",
+            http=protocol_of(connections),
             ws="none",
             lifespan="on",
             log_config=None,
@@ -82,6 +99,23 @@ def run_server(
         if not server.started and end.code:
             raise StoreUnavailable("the shop could not be opened; the log says why") from None
         raise
+
+
+def room_for_connections() -> int:
+    """How many the limit of open files leaves room for, once it is raised as far as it goes."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return sys.maxsize
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        # macOS promises more than it gives; then what there is stays.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    if soft == resource.RLIM_INFINITY:
+        return sys.maxsize
+    return max(soft - FILES_OF_OUR_OWN, soft // 2)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

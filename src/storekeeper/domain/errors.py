@@ -219,6 +219,13 @@ class PayloadTooLarge(ShopError):
     remedy = "Send less at once."
 
 
+class RequestTimeout(ShopError):
+    """The client stopped sending in the middle of a request; nothing was done."""
+
+    code, status, title = "request_timeout", 408, "The request came too slowly"
+    remedy = "Nothing was done. Send the whole request again, without pauses."
+
+
 class Malformed(ShopError):
     code, status, title = "malformed", 400, "The request can't be read"
     remedy = "Send well-formed JSON in UTF-8, and headers that can be read."

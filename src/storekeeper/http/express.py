@@ -14,7 +14,6 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from storekeeper.domain.accounts import GUEST, Principal
-from storekeeper.domain.errors import Malformed
 from storekeeper.http import problems
 from storekeeper.http.orders import place_order
 from storekeeper.http.security import check_credentials
@@ -43,7 +42,7 @@ class Express:
             check_query(scope["query_string"], NO_QUERY)
         headers = deciding(scope["headers"])
         key = headers[KEY].decode("latin-1") if KEY in headers else None
-        body = await self._body(receive)
+        body = await self._body(scope, receive)
         if not body:
             raise problems.no_body()
         check_media_type(headers.get(b"content-type", JSON))
@@ -52,7 +51,7 @@ class Express:
         answer = await place_order(self._checkout, principal, request, key)
         await answer.to_asgi_response()(scope, receive, send)
 
-    async def _body(self, receive: Receive) -> bytes:
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
         message: Any = await receive()
         body: bytes = message.get("body", b"")
         if not message.get("more_body"):
@@ -63,7 +62,7 @@ class Express:
         while message.get("more_body"):
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise Malformed("the request ended in the middle of its body")
+                raise problems.cut_off(scope)
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             self._check(size)

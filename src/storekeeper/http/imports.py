@@ -17,6 +17,7 @@ from litestar.response import Stream
 from storekeeper.domain import errors
 from storekeeper.domain.types import Struct
 from storekeeper.domain.work import Job, JobState, RowError
+from storekeeper.http import problems
 from storekeeper.http.answers import Answer
 from storekeeper.http.openapi import BEARER, needs_login
 from storekeeper.http.parameters import Key
@@ -175,6 +176,8 @@ async def _body(request: ApiRequest) -> AsyncIterator[bytes]:
         async for piece in request.stream():
             yield piece
     except InternalServerException:  # Litestar's word for a client that went away
+        if "cut_off" in request.scope:
+            raise problems.cut_off(request.scope) from None
         raise errors.Malformed("the upload ended before its end; send it again") from None
 
 

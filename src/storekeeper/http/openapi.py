@@ -27,7 +27,11 @@ ANYWHERE: tuple[type[ShopError], ...] = (
     errors.StoreUnavailable,
 )
 # What any route with a body can answer.
-WITH_BODY: tuple[type[ShopError], ...] = (errors.PayloadTooLarge, errors.UnsupportedMediaType)
+WITH_BODY: tuple[type[ShopError], ...] = (
+    errors.PayloadTooLarge,
+    errors.RequestTimeout,
+    errors.UnsupportedMediaType,
+)
 BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
 NO_LOGIN_NEEDED: list[dict[str, list[str]]] = [{}, {"bearer": []}]
 

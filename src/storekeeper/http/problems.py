@@ -162,7 +162,7 @@ def _translated(request: Request[Any, Any, Any], error: HTTPException) -> ShopEr
         503: errors.StoreUnavailable,
     }
     if error.detail == "client disconnected prematurely":
-        return errors.Malformed("the request ended in the middle of its body")
+        return cut_off(request.scope)
     if error.status_code >= 500 and error.status_code != 503:
         log.error("request failed", exc_info=error, request_id=request_id_of(request))
         return Fault("something went wrong on our side; it was logged")
@@ -178,6 +178,12 @@ def _allowed(error: MethodNotAllowedException) -> str:
 
 def too_large(limit: int) -> ShopError:
     return errors.PayloadTooLarge(f"the body may have at most {limit} bytes")
+
+
+def cut_off(scope: Any) -> ShopError:
+    """Why a request's body has no end: the server says so where it was the one to end it."""
+    told: ShopError | None = scope.get("cut_off")
+    return told or errors.Malformed("the request ended in the middle of its body")
 
 
 def no_body() -> ShopError:

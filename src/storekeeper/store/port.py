@@ -22,6 +22,8 @@ from storekeeper.domain.types import AccountId, LocationId, OrderId, ProductId, 
 R = TypeVar("R")
 T = TypeVar("T")
 ProductSort = Literal["name", "-name", "price", "-price", "created", "-created", "relevance"]
+SalesBy = Literal["day", "week", "month", "product", "category", "customer"]
+StockValueBy = Literal["category", "location"]
 # Goes on until the event is set.
 Loop = Callable[[asyncio.Event], Awaitable[None]]
 # Of "stock", a key is a product's id, and there is no stamp for all of it.
@@ -128,6 +130,58 @@ class Summary(Struct, frozen=True, kw_only=True):
     units_reserved: int
     low_products: int
     movements: int
+
+
+class SalesQuery(Struct, frozen=True, kw_only=True):
+    """Which sales to add up, by what. Times of placing: from inclusive, before exclusive."""
+
+    by: SalesBy = "day"
+    placed_from: datetime | None = None
+    placed_before: datetime | None = None
+    limit: int = 50
+    cursor: str | None = None
+
+
+class SalesRow(Struct, frozen=True, kw_only=True):
+    """The sales of one key in one currency, counted as in `Summary`; money in minor units.
+
+    `key`: the first day of the bucket in UTC (weeks begin on Monday), the product's id, the folded
+    category ("": without one), or the customer's id ("": guests). `sku` and `name` of the product
+    or category as they are now. What was returned counts under the time of placing.
+    """
+
+    key: str
+    sku: str | None
+    name: str | None
+    currency: str
+    orders: int
+    units: int
+    revenue: int
+    returned_units: int
+    returned_value: int
+
+
+class StockValueQuery(Struct, frozen=True, kw_only=True):
+    """By what to add up the worth of stock."""
+
+    by: StockValueBy = "category"
+    limit: int = 50
+    cursor: str | None = None
+
+
+class StockValueRow(Struct, frozen=True, kw_only=True):
+    """Units on hand of one key in one currency, at the products' prices now, in minor units.
+
+    `key`: the folded category ("": without one) or the location's id. `products` of which units
+    are on hand, or were sold before they came (`allow_backorder`), which count against it.
+    """
+
+    key: str
+    name: str | None
+    currency: str
+    products: int
+    units: int
+    value: int
 
 
 class Difference(Struct, frozen=True, kw_only=True):
@@ -273,6 +327,13 @@ class Store(Protocol):
 
     async def summary(self) -> Summary: ...
 
+    async def sales(self, query: SalesQuery) -> Page[SalesRow]:
+        """Sales by day, week, month (in which there were some, oldest first), product, category
+        or customer (by key). Never in the way of orders, but as long as the range is large."""
+
+    async def stock_value(self, query: StockValueQuery) -> Page[StockValueRow]:
+        """What is on hand and what it would sell for, by key. Looks at every level."""
+
     async def verify(self) -> list[Difference]:
         """Recomputes every level from the ledger and from the open orders."""
 
@@ -319,6 +380,12 @@ __all__ = [
     "Page",
     "ProductQuery",
     "ProductSort",
+    "SalesBy",
+    "SalesQuery",
+    "SalesRow",
+    "StockValueBy",
+    "StockValueQuery",
+    "StockValueRow",
     "Store",
     "StoredEvent",
     "Summary",

@@ -12,6 +12,7 @@ from storekeeper.cli.commands import (
     data,
     keeping,
     recovery,
+    reporting,
     serving,
     setting_up,
     telling,
@@ -77,5 +78,6 @@ command(app, "backup", rich_help_panel=CARE)(keeping.backup)
 command(app, "restore", rich_help_panel=CARE)(keeping.restore)
 command(app, "migrate", rich_help_panel=CARE)(keeping.migrate)
 command(app, "reset-password", rich_help_panel=CARE)(recovery.reset_password)
+app.add_typer(reporting.reporting, name="report", rich_help_panel=TELL)
 command(app, "config", rich_help_panel=TELL, epilog=telling.settings_help())(telling.config)
 command(app, "openapi", rich_help_panel=TELL)(telling.openapi)

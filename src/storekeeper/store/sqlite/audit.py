@@ -11,7 +11,7 @@ from storekeeper.store.port import Difference, Summary
 from storekeeper.store.sqlite import kinds
 from storekeeper.store.sqlite.reader import Reader
 
-_SOLD = (
+SOLD = (
     "confirmed",
     "partially_shipped",
     "shipped",
@@ -92,7 +92,7 @@ def summarize(reader: Reader) -> Summary:
     for (doc,) in reader.stream("SELECT doc FROM orders"):
         order: Order = kinds.decode(Order, doc)
         states[order.state] += 1
-        if order.state in _SOLD:
+        if order.state in SOLD:
             sold_orders += 1
             for line in order.lines:
                 kept = line.quantity - line.cancelled

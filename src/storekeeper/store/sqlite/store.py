@@ -31,12 +31,16 @@ from storekeeper.store.port import (
     OrderQuery,
     Page,
     ProductQuery,
+    SalesQuery,
+    SalesRow,
+    StockValueQuery,
+    StockValueRow,
     StoredEvent,
     Summary,
     Topic,
     ViewDifference,
 )
-from storekeeper.store.sqlite import audit, kinds, making, memory, schema
+from storekeeper.store.sqlite import audit, kinds, making, memory, reports, schema
 from storekeeper.store.sqlite.connect import BUSY_MS, connect, explain, told_clearly
 from storekeeper.store.sqlite.listing import is_quick, list_categories, list_products
 from storekeeper.store.sqlite.reader import Reader, movement_of
@@ -284,6 +288,12 @@ class SqliteStore:
 
     async def summary(self) -> Summary:
         return await self.ask(audit.summarize, long=True)
+
+    async def sales(self, query: SalesQuery) -> Page[SalesRow]:
+        return await self.ask(lambda reader: reports.sales(reader, query), long=True)
+
+    async def stock_value(self, query: StockValueQuery) -> Page[StockValueRow]:
+        return await self.ask(lambda reader: reports.stock_value(reader, query), long=True)
 
     async def verify(self) -> list[Difference]:
         return await self.ask(audit.verify, long=True)
