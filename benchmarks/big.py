@@ -148,7 +148,6 @@ def _add_orders(path: Path, count: int, run: Run) -> None:
         raise RuntimeError(f"found {len(customers)} customers and {len(products)} products")
     rows = _orders(count, customers, products)
     tables = Tables(connection)
-    newest: dict[str, int] = dict(connection.execute("SELECT id, last_order FROM customer"))
     done = 0
     while chunk := list(itertools.islice(rows, ORDERS_AT_ONCE)):
         with connection:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import apsw
 import httpx
-
 from msgspec.structs import replace
 
 from storekeeper.domain.changes import ChangeSet, Put

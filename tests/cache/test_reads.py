@@ -20,7 +20,7 @@ from storekeeper.services.product_reads import ProductReads
 from storekeeper.store.port import Listed, ProductQuery
 from storekeeper.store.sqlite.stamps import Stamps
 from tests.contract.engines import ENGINES
-from tests.support.builders import changing, creating, moving, a_product, deleting, revised
+from tests.support.builders import a_product, changing, creating, deleting, moving, revised
 from tests.support.shop import Engine, Shop, shop_at
 
 QUERY = ProductQuery()

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import settings, strategies as st
+from hypothesis import settings
+from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
@@ -36,7 +37,6 @@ from storekeeper.domain.errors import (
     KeyReused,
     OrderExpired,
     OrderState,
-    ShopError,
     TooMany,
 )
 from storekeeper.domain.orders import LineQuantity, Order

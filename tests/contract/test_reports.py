@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.changes import ChangeSet, Put

@@ -8,7 +8,8 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from storekeeper.domain import events
 from storekeeper.domain.changes import ChangeSet, LevelIs, LevelMoved, Short

@@ -12,7 +12,8 @@ from storekeeper.domain import events, fulfilment, ordering
 from storekeeper.domain.changes import ChangeSet
 from storekeeper.domain.errors import NotFound, OrderExpired, OrderState, TooMany
 from storekeeper.domain.ordering import Step
-from storekeeper.domain.orders import LineQuantity, Order, OrderState as State
+from storekeeper.domain.orders import LineQuantity, Order
+from storekeeper.domain.orders import OrderState as State
 from storekeeper.domain.stock import MAIN
 from tests.support.builders import a_product, a_step, an_order
 from tests.support.clock import START

@@ -6,7 +6,8 @@ import re
 
 import msgspec
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from storekeeper.domain import errors
 from storekeeper.domain.accounts import (

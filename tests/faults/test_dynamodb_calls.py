@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from storekeeper.app import build_shop, create_tables, make_asgi
+from storekeeper.services.base import BY_SYSTEM
 from tests.api.shopfront import PASSWORD, settings_at
 from tests.contract.engines import prefix_of
 from tests.support import local_engines
@@ -18,7 +19,6 @@ from tests.support.clock import Clock
 from tests.support.faulty_dynamodb import FaultyDynamo
 from tests.support.ids import Ids
 from tests.support.nodes import REGION
-from storekeeper.services.base import BY_SYSTEM
 
 CHEAP = {"PutItem", "Query", "GetItem", "BatchGetItem", "DescribeTable"}
 ADMIN = "root@example.com"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import email
 import email.errors
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
-from datetime import timedelta
+from collections.abc import Iterator
+from contextlib import closing
 from email.message import EmailMessage
 from email.policy import default
 from types import SimpleNamespace
@@ -16,7 +15,8 @@ from typing import Any, cast
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from storekeeper.config import Settings
 from storekeeper.domain.accounts import GUEST, Account

@@ -26,7 +26,6 @@ from storekeeper.services.locations import LocationInput
 from storekeeper.store.port import MovementQuery
 from tests.catalog.desk import ADMIN, BY_ADMIN, CUSTOMER, STAFF, Desk, desk_at
 
-
 SHOP = LocationId("shop-2")
 
 

@@ -10,7 +10,7 @@ from storekeeper.domain.errors import AlreadyExists, InUse, Invalid, Preconditio
 from storekeeper.domain.stock import MAIN
 from storekeeper.domain.types import LocationId, OrderId
 from storekeeper.services.base import BY_SYSTEM
-from storekeeper.services.inventory import AdjustRequest, ReceiveRequest, TransferRequest
+from storekeeper.services.inventory import ReceiveRequest, TransferRequest
 from storekeeper.services.locations import LocationInput, LocationPatch
 from tests.catalog.desk import BY_ADMIN, Desk
 

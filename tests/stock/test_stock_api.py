@@ -7,7 +7,6 @@ import pytest
 
 from tests.catalog.desk import Desk
 
-
 MOVE = {"sku": "MUG", "quantity": 1, "from_location_id": "main", "to_location_id": "closed"}
 
 

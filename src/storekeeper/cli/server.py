@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib.util
 import signal
 import socket
 import sys
@@ -123,11 +124,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _has_uvloop() -> bool:
-    try:
-        import uvloop
-    except ImportError:
-        return False
-    return True
+    return importlib.util.find_spec("uvloop") is not None
 
 
 def _why_not(host: str, port: int, error: OSError) -> str:

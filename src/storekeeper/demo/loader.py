@@ -20,7 +20,6 @@ from storekeeper.replay.direct import Clock, DirectClient, OpenShop, position_id
 from storekeeper.replay.driver import play
 from storekeeper.replay.happenings import Happening, Return, Sale
 from storekeeper.replay.plan import plan
-from storekeeper.replay.schedule import Schedule
 from storekeeper.replay.script import Part, Person, Script, Stage, Watch, script_of, unwatched
 from storekeeper.replay.source import rows_from
 from storekeeper.store.port import Store

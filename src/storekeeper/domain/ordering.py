@@ -18,10 +18,12 @@ from storekeeper.domain.orders import (
     Allocation,
     Order,
     OrderLine,
-    OrderState as State,
     Transition,
     claims_on_stock,
     state_of,
+)
+from storekeeper.domain.orders import (
+    OrderState as State,
 )
 from storekeeper.domain.stock import Movement, Reason
 from storekeeper.domain.types import MAX_AMOUNT, AccountId, LocationId, OrderId, ProductId, Struct

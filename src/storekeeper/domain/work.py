@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from storekeeper.domain.types import AccountId, ShortText, Struct
+from storekeeper.domain.types import AccountId, Struct
 
 HttpUrl = Annotated[
     str,

@@ -15,8 +15,8 @@ from storekeeper.domain.types import ShortText, Struct
 from storekeeper.http.answers import Answer
 from storekeeper.http.auth import NOT_KEPT
 from storekeeper.http.openapi import BEARER, needs_login
-from storekeeper.http.parameters import Key
 from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
+from storekeeper.http.parameters import Key
 from storekeeper.http.security import SIGNED_IN, call_of, principal_of
 from storekeeper.services.api_keys import ApiKeys
 

@@ -16,7 +16,6 @@ from storekeeper.http import problems
 from storekeeper.http.security import Authenticator
 from storekeeper.telemetry.logging import AccessLine
 
-
 # Every answer has these unless it says otherwise itself (OWASP, REST security).
 GUARDS: tuple[tuple[bytes, bytes], ...] = (
     (b"cache-control", b"no-store"),

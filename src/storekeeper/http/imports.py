@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, Request, get, post
-from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.exceptions import InternalServerException
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.params import PathParameter, QueryParameter
 from litestar.response import Stream
 
@@ -20,8 +20,8 @@ from storekeeper.domain.work import Job, JobState, RowError
 from storekeeper.http import problems
 from storekeeper.http.answers import Answer
 from storekeeper.http.openapi import BEARER, needs_login
-from storekeeper.http.parameters import Key
 from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
+from storekeeper.http.parameters import Key
 from storekeeper.http.security import MAX_KEY, principal_of
 from storekeeper.services.csv_export import Exporter
 from storekeeper.services.csv_import import Kind, Mode

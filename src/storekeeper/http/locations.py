@@ -12,8 +12,8 @@ from storekeeper.domain.stock import Location
 from storekeeper.domain.types import Struct
 from storekeeper.http.answers import Answer
 from storekeeper.http.openapi import BEARER, ETAG, needs_login
-from storekeeper.http.parameters import IfMatch, Key
 from storekeeper.http.paging import PageView
+from storekeeper.http.parameters import IfMatch, Key
 from storekeeper.http.security import call_of, principal_of, version_of
 from storekeeper.services.base import Call
 from storekeeper.services.locations import LocationInput, LocationPatch, Locations

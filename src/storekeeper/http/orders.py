@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, Request, get, post
-from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
+from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from storekeeper.domain import errors
 from storekeeper.domain.accounts import Principal
-from storekeeper.domain.money import Money
 from storekeeper.domain.orders import (
-    Address,
-    Allocation,
     LineQuantity,
-    Order,
-    OrderLine,
     OrderState,
-    Return,
-    Shipment,
-    Transition,
 )
 from storekeeper.domain.types import AccountId, LocationId, Note, OrderId, Struct, fold_sku
 from storekeeper.http.answers import Answer
 from storekeeper.http.openapi import BEARER, NO_LOGIN_NEEDED, needs_login, problems_of
 from storekeeper.http.order_views import OrderView, answer, order_view
-from storekeeper.http.parameters import IfMatch, Key, as_utc
 from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
+from storekeeper.http.parameters import IfMatch, Key, as_utc
 from storekeeper.http.security import (
     PUBLIC,
     SIGNED_IN_OR_KEY,

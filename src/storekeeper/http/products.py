@@ -18,8 +18,8 @@ from storekeeper.domain.money import Money
 from storekeeper.domain.types import MAX_AMOUNT, Struct
 from storekeeper.http.answers import Answer
 from storekeeper.http.openapi import BEARER, NO_LOGIN_NEEDED, needs_login, problems_of
-from storekeeper.http.parameters import IfMatch, Key
 from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
+from storekeeper.http.parameters import IfMatch, Key
 from storekeeper.http.security import PUBLIC, call_of, principal_of, version_of
 from storekeeper.services.base import Call
 from storekeeper.services.catalog import Catalog, ProductInput, ProductPatch

@@ -95,7 +95,7 @@ class Schemas:
         # What refuses unknown fields is an input, which may leave out what has a default. An
         # answer always has all of its fields, unless it leaves out defaults.
         is_input = info.forbid_unknown_fields
-        omits = getattr(get_origin(info.cls) or info.cls, "__struct_config__").omit_defaults
+        omits = (get_origin(info.cls) or info.cls).__struct_config__.omit_defaults
         properties, required = {}, []
         for field in info.fields:
             schema = self._schema(field.type)

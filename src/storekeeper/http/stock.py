@@ -13,8 +13,8 @@ from storekeeper.domain.stock import Level, Movement, Reason
 from storekeeper.domain.types import LocationId, ProductId, Struct, fold_sku
 from storekeeper.http.answers import Answer
 from storekeeper.http.openapi import BEARER, needs_login
-from storekeeper.http.parameters import Key, as_utc
 from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
+from storekeeper.http.parameters import Key, as_utc
 from storekeeper.http.products import ProductPath
 from storekeeper.http.security import call_of
 from storekeeper.services.inventory import (

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import msgspec
-from msgspec import inspect
 from litestar import Litestar, Request
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
+from msgspec import inspect
 
 from storekeeper.domain.errors import Invalid, Malformed, UnsupportedMediaType
 from storekeeper.http import problems

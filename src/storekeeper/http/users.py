@@ -15,8 +15,8 @@ from storekeeper.domain.types import ShortText, Struct
 from storekeeper.http.answers import Answer
 from storekeeper.http.auth import NO_LOGIN, client_of, credentials_of, sessions_of
 from storekeeper.http.openapi import BEARER, ETAG, needs_login, problems_of
-from storekeeper.http.parameters import IfMatch, Key
 from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
+from storekeeper.http.parameters import IfMatch, Key
 from storekeeper.http.security import (
     PUBLIC,
     SIGNED_IN,

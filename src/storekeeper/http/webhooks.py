@@ -13,8 +13,8 @@ from storekeeper.domain.types import Struct
 from storekeeper.domain.work import Delivery, DeliveryState, WebhookEndpoint
 from storekeeper.http.answers import Answer
 from storekeeper.http.openapi import BEARER, needs_login
-from storekeeper.http.parameters import IfMatch, Key
 from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
+from storekeeper.http.parameters import IfMatch, Key
 from storekeeper.http.security import call_of, version_of
 from storekeeper.services.deliveries import SCOPE, Deliveries, DeliveryQuery
 from storekeeper.services.webhooks import EndpointPatch, NewEndpoint, Webhooks

@@ -20,7 +20,7 @@ from storekeeper.domain.accounts import Role
 from storekeeper.domain.errors import Unauthenticated
 from storekeeper.domain.types import Struct
 from storekeeper.identity.jwks import ALGORITHM, Jwks, JwksRefused
-from storekeeper.identity.outside import Outsider, OutsideProfile, identity_id
+from storekeeper.identity.outside import OutsideProfile, Outsider, identity_id
 
 if TYPE_CHECKING:
     from jwt.types import Options

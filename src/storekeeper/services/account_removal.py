@@ -8,8 +8,8 @@ from storekeeper.domain import events
 from storekeeper.domain.accounts import Account, ApiKey, normal_email
 from storekeeper.domain.changes import ChangeSet, Delete, Put, Release, Stale
 from storekeeper.domain.errors import Forbidden, NotFound, OpenOrders
-from storekeeper.domain.orders import OPEN_STATES, Order
 from storekeeper.domain.ordering import without_personal_data
+from storekeeper.domain.orders import OPEN_STATES, Order
 from storekeeper.domain.types import AccountId
 from storekeeper.services.account_records import (
     EMAIL,

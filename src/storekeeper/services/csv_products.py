@@ -29,8 +29,8 @@ from storekeeper.domain.work import RowError
 from storekeeper.services.base import Tools
 from storekeeper.services.catalog import claims_of, moved_claims, untracking_guards
 from storekeeper.services.csv_format import PRODUCT_COLUMNS, PRODUCT_FIELDS, price_of
-from storekeeper.services.csv_reader import Cells
 from storekeeper.services.csv_plan import Plan
+from storekeeper.services.csv_reader import Cells
 from storekeeper.services.validation import field_and_reason
 
 

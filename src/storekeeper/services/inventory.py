@@ -9,7 +9,7 @@ import msgspec
 
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.changes import ChangeSet, Check, LevelIs, Short
-from storekeeper.domain.errors import ShopError, InsufficientStock, Invalid, NotFound
+from storekeeper.domain.errors import InsufficientStock, Invalid, NotFound, ShopError
 from storekeeper.domain.stock import (
     MAIN,
     AdjustReason,

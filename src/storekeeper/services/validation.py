@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 from msgspec import inspect
 
 from storekeeper.domain.errors import Invalid

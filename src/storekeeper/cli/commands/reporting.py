@@ -12,7 +12,7 @@ import msgspec
 import typer
 
 from storekeeper.cli.commands.keeping import require_shop
-from storekeeper.cli.console import Console, counted, run
+from storekeeper.cli.console import Console, run
 from storekeeper.cli.files import whole_file
 from storekeeper.cli.help import command, flowing
 from storekeeper.cli.options import Config, Database, Json, Output, StoreKind, settings_of

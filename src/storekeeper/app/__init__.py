@@ -1,0 +1,32 @@
+"""The composition root: the one place that knows which adapters are in use."""
+
+from storekeeper.app.clients import client_finder, rate_per_process
+from storekeeper.app.clock import utc_now, uuid7_text
+from storekeeper.app.copying import ShopCopied, copy_shop
+from storekeeper.app.keys import signing_secrets
+from storekeeper.app.outside import check_provider, check_topics, create_topics
+from storekeeper.app.places import Place, back_up, create_tables, open_place, restore
+from storekeeper.app.shop import Shop, build_shop, make_asgi, open_shop, tune_collector
+
+__all__ = [
+    "Place",
+    "Shop",
+    "ShopCopied",
+    "back_up",
+    "build_shop",
+    "check_provider",
+    "check_topics",
+    "client_finder",
+    "copy_shop",
+    "create_tables",
+    "create_topics",
+    "make_asgi",
+    "open_place",
+    "open_shop",
+    "rate_per_process",
+    "restore",
+    "signing_secrets",
+    "tune_collector",
+    "utc_now",
+    "uuid7_text",
+]
