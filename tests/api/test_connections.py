@@ -117,25 +117,18 @@ def test_a_byte_now_and_then_is_not_enough(terminal):
 
 def test_a_slow_but_steady_upload_goes_on_past_many_windows(terminal):
     """A shop far from its server still gets its catalogue in."""
-    terminal.environment.update(SHORT)
-    made = terminal.ok("create-admin", "root@example.com", "--json").json
+    terminal.environment.update(SHORT, STOREKEEPER_BODY_SECONDS="2")
     rows = b"sku,name,price,currency\n" + b"".join(
-        b"S%d,%s,1.00,GBP\n" % (number, b"n" * 100) for number in range(30)
+        b"S%d,%s,1.00,GBP\n" % (number, b"n" * 100) for number in range(50)
     )
     with terminal.serving() as served:
-        account = {"email": "root@example.com", "password": made["password"]}
-        token = served.post("/auth/login", json=account).json()["access_token"]
-        with connected(served) as [one]:
-            one.sendall(
-                b"POST /products/import HTTP/1.1\r\nHost: shop\r\nContent-Type: text/csv\r\n"
-                b"Authorization: Bearer %b\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
-                % (token.encode(), len(rows))
-            )
+        head = upload(token_of_an_admin(terminal, served), len(rows))
+        with connected(served, head) as [one]:
             started = time.monotonic()
-            for at in range(0, len(rows), 200):
-                one.sendall(rows[at : at + 200])
-                time.sleep(0.2)  # the client's own slowness, 1,000 bytes a second
-            assert time.monotonic() - started > 3
+            for at in range(0, len(rows), 400):
+                one.sendall(rows[at : at + 400])
+                time.sleep(0.4)  # the client's own slowness, 1,000 bytes a second
+            assert time.monotonic() - started > 2 * 2
             assert rest_of(one).startswith(b"HTTP/1.1 202")
         assert served.stop() == 0
 
@@ -155,6 +148,36 @@ def test_who_reads_nothing_of_the_answers_is_cut_off(terminal):
             assert len(rest_of(one)) < asked * size
         assert served.stop() == 0
     assert "Traceback" not in terminal.errors()
+
+
+def test_an_upload_that_stops_is_ended_and_leaves_nothing_behind(terminal):
+    terminal.environment.update(SHORT)
+    with terminal.serving() as served:
+        begun = upload(token_of_an_admin(terminal, served), 1_000_000) + b"sku,name,price\n"
+        with connected(served, begun) as [one]:
+            status, _, problem = parted(rest_of(one))
+        assert (status, problem["code"]) == (408, "request_timeout")
+        eventually(lambda: [one for one in requests_in(terminal.errors()) if one["status"] == 408])
+        jobs = terminal.folder / "data/jobs"
+        eventually(lambda: not [path for path in jobs.rglob("*") if path.is_file()])
+        assert served.stop() == 0
+    assert "Traceback" not in terminal.errors()
+
+
+def token_of_an_admin(terminal: Terminal, served: Served) -> str:
+    made = terminal.ok("create-admin", "root@example.com", "--json").json
+    account = {"email": "root@example.com", "password": made["password"]}
+    found: str = served.post("/auth/login", json=account).json()["access_token"]
+    return found
+
+
+def upload(token: str, size: int) -> bytes:
+    """The head of a request that sends products."""
+    return (
+        b"POST /products/import HTTP/1.1\r\nHost: shop\r\nContent-Type: text/csv\r\n"
+        b"Authorization: Bearer %b\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+        % (token.encode(), size)
+    )
 
 
 def test_sigterm_lets_go_of_requests_that_are_not_whole(terminal):
@@ -184,7 +207,7 @@ def test_more_connections_than_files_lock_nobody_out(terminal):
     with terminal.serving() as served:
         with connected(served, count=400):
             # Those that came first are let go for who does send something.
-            eventually(lambda: served.get("/products").is_success)
+            assert served.get("/products").is_success
         assert served.stop() == 0
     assert "Too many open files" not in terminal.errors()
 

@@ -42,7 +42,7 @@ class Connections:
         self.maximum = maximum
         self._all: dict[Connection, None] = {}
         self._extra: dict[Connection, None] = {}
-        # Those that had sent no head at the last sweep, longest first.
+        # Those that have sent no head yet, longest first; who did since, or left, is passed over.
         self._silent: deque[Connection] = deque()
         self._refused = 0
         self._is_ending = False
@@ -70,6 +70,7 @@ class Connections:
         """Whether there is room; where there is none, who has sent nothing goes before others."""
         if len(self._all) < self.maximum or self._drop_silent():
             self._all[connection] = None
+            self._silent.append(connection)
             return True
         self._refused += 1
         self._extra[connection] = None
