@@ -108,6 +108,7 @@ async def test_it_goes_down_and_comes_back_under_load(tmp_path: Path, seed: Seed
     port = free_port()
     ended = asyncio.Event()
     sold: list[int] = []
+    wanted = asyncio.Semaphore(0)
     with capture_logs() as lines, ExitStack() as servers:
         first = servers.enter_context(ExitStack())
         first.enter_context(a_server(port))
@@ -117,24 +118,29 @@ async def test_it_goes_down_and_comes_back_under_load(tmp_path: Path, seed: Seed
                 while not ended.is_set():
                     page = await look(front, name)
                     assert (page.status_code, page.json()["price"]["amount"]) == (200, PRICE)
-                    if len(sold) < 90:
+                    if not wanted.locked():
+                        await wanted.acquire()
                         order = await front.placed(name, ("MUG", 1))
                         assert order["total"]["amount"] == PRICE
                         sold.append(1)
                     await asyncio.sleep(0)
 
+            async def some_are_sold() -> None:
+                expected = len(sold) + 12
+                for _ in range(12):
+                    wanted.release()
+                await eventually(lambda: len(sold) == expected)
+
             async def outage() -> None:
                 link = front.shop.cache_link
-                await eventually(lambda: len(sold) > 10)
+                await some_are_sold()
                 assert link.is_up
                 await asyncio.to_thread(first.close)
                 await eventually(lambda: not link.is_up)
-                seen = len(sold)
-                await eventually(lambda: len(sold) > seen + 10)
+                await some_are_sold()
                 await asyncio.to_thread(servers.enter_context, a_server(port))
                 await eventually(lambda: link.is_up)
-                seen = len(sold)
-                await eventually(lambda: len(sold) > seen + 10)
+                await some_are_sold()
                 ended.set()
 
             async with asyncio.TaskGroup() as group:
