@@ -17,7 +17,6 @@ from typing import Any
 import httpx
 import pytest
 
-from storekeeper.config import Settings
 from tests.cli.terminal import eventually
 from tests.support import local_engines
 from tools.aws_local.run import RUNS
@@ -147,11 +146,9 @@ def test_an_order_is_seen_in_all_that_it_reaches_and_ctrl_c_ends_it_all(engines,
         placed = httpx.post(f"{url}/orders", json={**order, "confirm": True})
         assert placed.status_code == 201
         assert "storekeeper-commits: " in looked(folder, "tables")
-        if "sns_orders_topic" in Settings.__struct_fields__:
-            eventually(lambda: placed.json()["id"] in looked(folder, "messages"), PATIENCE_S)
-        if "cloudwatch_namespace" in Settings.__struct_fields__:
-            eventually(lambda: "storekeeper_orders" in looked(folder, "metrics"), PATIENCE_S)
-            assert "storekeeper-fault-burst: " in looked(folder, "alarms")
+        eventually(lambda: placed.json()["id"] in looked(folder, "messages"), PATIENCE_S)
+        eventually(lambda: "storekeeper_orders" in looked(folder, "metrics"), PATIENCE_S)
+        assert "storekeeper-fault-burst: " in looked(folder, "alarms")
         token = looked(folder, "tokens").splitlines()[1]
         grace = httpx.get(f"{url}/users/me", headers={"Authorization": f"Bearer {token}"})
         assert (grace.json()["name"], grace.json()["role"]) == ("grace", "admin")

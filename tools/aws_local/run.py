@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-from storekeeper.config import PREFIX, Settings
+from storekeeper.config import PREFIX
 from tools.aws_local import look, services
 from tools.engines.launch import (
     CREDENTIALS,
@@ -172,8 +172,7 @@ def _environment(
     }
     if "valkey" in engines:
         settings["cache_url"] = f"{engines['valkey'].url}/0"
-    known = set(Settings.__struct_fields__)
-    ours |= {f"{PREFIX}{k.upper()}": text for k, text in settings.items() if k in known}
+    ours |= {f"{PREFIX}{k.upper()}": text for k, text in settings.items()}
     written = place / look.FILE
     written.touch(0o600)
     written.write_text("".join(f"{k}={text}\n" for k, text in (ours | dict(made.known)).items()))

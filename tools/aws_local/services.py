@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +9,9 @@ from typing import Any
 
 import botocore.session
 
+from storekeeper.telemetry.alarms import alarms
+
 NAMESPACE = "Storekeeper"
-ALARMS = "storekeeper.telemetry.alarms"
 # Between two sendings of figures: somebody waits to see them.
 FIGURES_SECONDS = 5
 GROUPS = {"admins": "admin", "clerks": "staff"}
@@ -79,11 +79,9 @@ def _make_topics(environment: Mapping[str, str]) -> tuple[dict[str, str], str]:
 
 
 def _make_alarms(environment: Mapping[str, str], topic: str) -> None:
-    """Those that the shop's deployment makes, for a shop that has figures for them."""
-    if importlib.util.find_spec(ALARMS) is None:
-        return
+    """Those that the shop's deployment makes."""
     cloudwatch = client("cloudwatch", environment)
-    for alarm in importlib.import_module(ALARMS).alarms(NAMESPACE, topics=[topic]):
+    for alarm in alarms(NAMESPACE, topics=[topic]):
         cloudwatch.put_metric_alarm(**alarm)
 
 
