@@ -19,6 +19,9 @@ from tests.support.ids import Ids
 from tests.support.shop import Engine
 from tools.engines.launch import CREDENTIALS
 
+# Tables that this test process has made.
+_made: set[str] = set()
+
 
 async def sqlite(place: Path, *, clock: Clock, new_id: Ids, **limits: int) -> Store:
     """One file in the folder `place`."""
@@ -40,7 +43,9 @@ async def dynamodb(place: Path, *, clock: Clock, new_id: Ids, **limits: int) -> 
 
     def open_store() -> Store:
         remote = Remote(region="eu-west-1", endpoint=endpoint)
-        create_tables(remote, prefix)
+        if prefix not in _made:
+            create_tables(remote, prefix)
+            _made.add(prefix)
         return DynamoStore(
             place / f"node-{uuid.uuid4().hex[:8]}.db",
             remote=remote,

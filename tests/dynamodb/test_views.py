@@ -279,6 +279,7 @@ async def test_parts_of_a_long_order_go_when_it_gets_shorter(on_tables) -> None:
         assert {item["sk"] for item in await looker.all("orders")} == {"order"}
 
 
+@pytest.mark.timeout(300)  # a local engine with a thousand tables is slow to add an index
 async def test_init_adds_indexes_that_an_earlier_version_did_not_have(on_tables) -> None:
     remote = Remote(region="eu-west-1", endpoint=on_tables.aws_endpoint_url)
     bare = tables.ORDERS._replace(indexes=())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storekeeper.cli.console import UNAVAILABLE
+from storekeeper.cli.console import UNAVAILABLE, USAGE
 from storekeeper.store.dynamodb.opening import make_tables
 from storekeeper.store.dynamodb.remote import Remote
 from tests.cli.terminal import Terminal
@@ -73,13 +73,10 @@ def test_where_nothing_listens(terminal, command):
 
 
 def test_an_endpoint_that_is_no_address(terminal):
-    says(
-        terminal,
-        SERVE,
-        "nowhere",
-        "STOREKEEPER_AWS_ENDPOINT_URL",
-        STOREKEEPER_AWS_ENDPOINT_URL="nowhere",
-    )
+    ended = terminal.run(*SERVE, STOREKEEPER_AWS_ENDPOINT_URL="nowhere")
+    assert ended.code == USAGE
+    (sentence,) = ended.err.splitlines()
+    assert "aws_endpoint_url = 'nowhere' can't be used" in sentence
 
 
 def test_a_region_that_is_none(terminal):

@@ -1,7 +1,7 @@
 """The local engines for tests: each is started once a test process, when first asked for.
 
 Where one can't run, its tests are skipped with a line that says what was not tested; with
-STOREKEEPER_ENGINES=required (as CI sets) that is a failure instead.
+TEST_ENGINES=required (as CI sets) that is a failure instead.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def require(what: str) -> None:
 
 def _not_tested(what: str, reason: str) -> NoReturn:
     message = f"NOT TESTED {what}: {reason}"
-    if os.environ.get("STOREKEEPER_ENGINES") == "required":
+    if os.environ.get("TEST_ENGINES") == "required":
         pytest.fail(message)
     pytest.skip(message)
 
@@ -55,7 +55,7 @@ def _in_one_line(text: str) -> str:
 
 def url(name: Name) -> str:
     """Where the engine of this test process is, or that of the one which started it."""
-    key = f"STOREKEEPER_TEST_{name.upper()}"
+    key = f"TEST_URL_{name.upper()}"
     if key not in os.environ:
         os.environ[key] = engine(name).url
     return os.environ[key]

@@ -111,12 +111,20 @@ class Remote:
         return await asyncio.wrap_future(self._submit(work, PATIENCE_S))
 
     def close(self) -> None:
-        """Ends the client and its thread; blocks."""
+        """Ends the client and its thread; blocks. Whoever still waits for an answer is told."""
         if self._thread.is_alive():
-            asyncio.run_coroutine_threadsafe(self._stack.aclose(), self._loop).result(STOP_S)
+            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(STOP_S)
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(STOP_S)
             self._loop.close()
+
+    async def _end(self) -> None:
+        """Nothing may be left behind on a loop that stops: its callers would wait for ever."""
+        left = asyncio.all_tasks(self._loop) - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await self._stack.aclose()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
