@@ -7,13 +7,21 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from storekeeper.domain.changes import ChangeSet, Put, Short
 from storekeeper.domain.errors import StoreUnavailable
 from storekeeper.domain.work import Setting
+from storekeeper.store.dynamodb.follower import REFUSING_S
+from storekeeper.store.dynamodb.remote import Remote
+from storekeeper.store.dynamodb.setup import create_tables
+from storekeeper.store.dynamodb.tables import COMMITS, TABLES
+from tests.contract.engines import prefix_of
+from tests.support import local_engines
 from tests.support.builders import an_order, moving
 from tests.support.faulty_dynamodb import DENIED, RESET_AFTER, FaultyDynamo
 from tests.support.nodes import node
@@ -160,3 +168,33 @@ async def test_a_replica_of_another_shop_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="is a replica of"):
         async with node(other, 0):
             pass
+
+
+async def _drop(name: str, client: Any) -> None:
+    await client.delete_table(TableName=name)
+
+
+async def test_a_node_writes_nothing_into_tables_that_were_made_anew_under_it(
+    tmp_path: Path,
+) -> None:
+    """Else the new log has gaps that nobody can read over, and what was answered is lost."""
+    prefix = prefix_of(tmp_path)
+    async with node(tmp_path, 0) as shop:
+        mug = await shop.sell("MUG", stock=10)
+        remote = Remote(region="eu-west-1", endpoint=local_engines.url("dynamodb"))
+        try:
+            for table in TABLES:
+                name = prefix + table.name
+                await remote.ask(partial(_drop, name))
+            with pytest.raises(StoreUnavailable):
+                await shop.store.commit(an_order((mug, 1), id="order-1")[1])
+            await asyncio.to_thread(create_tables, remote, prefix)
+            with pytest.raises(StoreUnavailable, match="isn't the one"):
+                await shop.store.catch_up()
+            await asyncio.sleep(REFUSING_S)
+            with pytest.raises(StoreUnavailable, match="isn't the one"):
+                await shop.store.commit(an_order((mug, 1), id="order-2")[1])
+            found = await remote.ask(lambda client: client.scan(TableName=prefix + COMMITS.name))
+            assert found["Items"] == []
+        finally:
+            await asyncio.to_thread(remote.close)

@@ -76,7 +76,7 @@ def body_of(error: ShopError, request_id: str | None) -> dict[str, Any]:
         "title": error.title,
         "status": error.status,
         "code": error.code,
-        "detail": error.detail,
+        "detail": _told(error, request_id),
     }
     if error.field is not None:
         body["field"] = error.field
@@ -85,6 +85,14 @@ def body_of(error: ShopError, request_id: str | None) -> dict[str, Any]:
     for name, value in error.members.items():
         body.setdefault(name, value)
     return body
+
+
+def _told(error: ShopError, request_id: str | None) -> str:
+    """What a caller is told. Why the store is away (paths, addresses, roles) is for operators."""
+    if not isinstance(error, errors.StoreUnavailable):
+        return error.detail
+    log.warning("the store is unavailable", reason=error.detail, request_id=request_id)
+    return "the shop's store can't be reached or written now; nothing was done, try again shortly"
 
 
 def respond(error: ShopError, request_id: str | None) -> Answer[bytes]:

@@ -126,7 +126,7 @@ class Follower(Writer):
 
     def _race(self, changes: Sequence[ChangeSet]) -> list[Exception | None]:
         """Decides anew until the entry is the next one of the log."""
-        if self._has_rested:
+        if self._has_rested or not self._log.is_sure:
             self._has_rested = False
             self._catch_up()
         until = time.monotonic() + LONGEST_RACE_S

@@ -9,12 +9,14 @@ again, which the client does by itself: the one that stands says whose it is.
 
 from __future__ import annotations
 
+import contextlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from storekeeper.domain.admission import Admitted
+from storekeeper.domain.errors import Overloaded, StoreUnavailable
 from storekeeper.store.dynamodb import entries, parts
 from storekeeper.store.dynamodb.entries import Copied, Entry
 from storekeeper.store.dynamodb.parts import LOG
@@ -56,6 +58,8 @@ class Log:
         self._remote = remote
         self._table = prefix + COMMITS.name
         self.node = uuid.uuid4().hex[:NODE_DIGITS]
+        # Whether the log is surely the one that was followed until now.
+        self.is_sure = True
 
     def append(self, seq: int, admitted: Sequence[Admitted], at: datetime) -> None:
         """Makes the change sets entry `seq`, durably, or raises.
@@ -65,7 +69,8 @@ class Log:
         """
         data = entries.encode(admitted, at)
         nonce = self._new_nonce()
-        self._remote.call(lambda client: self._append(client, seq, nonce, entries.FORMAT, data))
+        with self._doubting():
+            self._remote.call(lambda client: self._append(client, seq, nonce, entries.FORMAT, data))
 
     def append_copied(self, entry: Copied) -> None:
         """Makes rows of a copy an entry; raises as `append`."""
@@ -82,11 +87,13 @@ class Log:
 
     def after(self, seq: int, limit: int = PAGE) -> Found:
         """The entries after number `seq`, at most `limit`; blocks."""
-        return self._remote.call(lambda client: self._after(client, seq, limit))
+        with self._doubting():
+            return self._remote.call(lambda client: self._after(client, seq, limit))
 
     async def fetch(self, seq: int, limit: int = PAGE) -> Found:
         """As `after`, for an event loop."""
-        return await self._remote.ask(lambda client: self._after(client, seq, limit))
+        with self._doubting():
+            return await self._remote.ask(lambda client: self._after(client, seq, limit))
 
     async def sweep(self, limit: int) -> int:
         """Removes what interrupted writes of large entries left; answers how many writes."""
@@ -96,6 +103,15 @@ class Log:
         """Raises `StoreUnavailable` where this role may not read or write; writes nothing."""
         self.after(0, 1)
         self._remote.call(self._try_to_write)
+
+    @contextlib.contextmanager
+    def _doubting(self) -> Iterator[None]:
+        """While DynamoDB failed, the tables may have been made anew or restored under us."""
+        try:
+            yield
+        except (StoreUnavailable, Overloaded):
+            self.is_sure = False
+            raise
 
     def _new_nonce(self) -> str:
         return self.node + uuid.uuid4().hex[NODE_DIGITS:]
@@ -131,15 +147,26 @@ class Log:
     async def _after(
         self, client: DynamoDBClient, seq: int, limit: int, *, is_forward: bool = True
     ) -> Found:
+        # After a failure the entry that the replica ends with is asked for once more.
+        is_doubtful = not self.is_sure and seq > 0
         answer = await client.query(
             TableName=self._table,
             KeyConditionExpression="pk = :log AND sk > :seq",
-            ExpressionAttributeValues={":log": LOG, ":seq": {"N": str(seq)}},
+            ExpressionAttributeValues={":log": LOG, ":seq": {"N": str(seq - is_doubtful)}},
             ConsistentRead=True,
-            Limit=limit,
+            Limit=limit + is_doubtful,
             ScanIndexForward=is_forward,
         )
-        found = [await self._entry(client, item) for item in answer["Items"]]
+        items = answer["Items"]
+        if is_doubtful:
+            if not items or int(items.pop(0)["sk"]["N"]) != seq:
+                raise StoreUnavailable(
+                    f"the table {self._table} isn't the one that this node followed: it lacks "
+                    f"entry {seq}. Was it made anew or restored? Nothing is written into it; stop "
+                    "the node and start it with a new replica (another --database)"
+                )
+            self.is_sure = True
+        found = [await self._entry(client, item) for item in items]
         return Found(found, is_all="LastEvaluatedKey" not in answer)
 
     async def _entry(self, client: DynamoDBClient, item: Any) -> Entry | Copied:

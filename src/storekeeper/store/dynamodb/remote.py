@@ -31,6 +31,9 @@ CONNECT_S = 1.0
 READ_S = 1.5
 # The longest that anything waits for DynamoDB, all tries together.
 PATIENCE_S = 6.0
+# After a failure nothing is waited for longer than this, for a while: a request asks several times.
+SHORT_PATIENCE_S = 1.0
+SHORT_S = 3.0
 # Rests between tries grow from the first to the longest, and are shorter at random.
 TRIES = 6
 FIRST_REST_S = 0.03
@@ -91,6 +94,7 @@ class Remote:
         self._client: DynamoDBClient | None = None
         self._opening = asyncio.Lock()
         self._throttled_at = -PATIENCE_S
+        self._failed_at = -SHORT_S
         self._thread = threading.Thread(target=self._run, name="storekeeper-dynamodb", daemon=True)
         self._thread.start()
 
@@ -137,19 +141,26 @@ class Remote:
 
     async def _do(self, work: Callable[[DynamoDBClient], Awaitable[T]], patience_s: float) -> T:
         asked_at = time.monotonic()
+        if patience_s == PATIENCE_S and asked_at - self._failed_at < SHORT_S:
+            patience_s = SHORT_PATIENCE_S
         try:
             async with self._opening:
                 client = self._client = self._client or await self._open()
             async with asyncio.timeout(patience_s):
-                return await _try(client, work)
+                found = await _try(client, work)
+            self._failed_at = -SHORT_S
+            return found
         except TimeoutError as error:
-            if self._throttled_at >= asked_at:
+            self._failed_at = time.monotonic()
+            if self._throttled_at >= asked_at - SHORT_S:
                 raise _too_fast() from error
             raise StoreUnavailable(
                 f"DynamoDB didn't answer in {patience_s:g} s; check the network, "
                 "STOREKEEPER_AWS_REGION and STOREKEEPER_AWS_ENDPOINT_URL"
             ) from error
         except (failures.ClientError, failures.BotoCoreError, OSError) as error:
+            if _may_pass(error):
+                self._failed_at = time.monotonic()
             raise told(error) from error
 
     async def _open(self) -> DynamoDBClient:
