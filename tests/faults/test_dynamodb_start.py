@@ -79,6 +79,15 @@ def test_an_endpoint_that_is_no_address(terminal):
     assert "aws_endpoint_url = 'nowhere' can't be used" in sentence
 
 
+@pytest.mark.parametrize("field", ["snapshot_endpoint_url", "cloudwatch_endpoint_url"])
+def test_another_endpoint_that_is_no_address(terminal, field):
+    garbage = {f"STOREKEEPER_{field.upper()}": "garbage"}
+    ended = terminal.run(*SERVE, STOREKEEPER_SNAPSHOT_BUCKET="shop-snapshots", **garbage)
+    assert ended.code == USAGE
+    (sentence,) = ended.err.splitlines()
+    assert f"{field} = 'garbage' can't be used" in sentence
+
+
 def test_a_region_that_is_none(terminal):
     says(terminal, INIT, "Mars", "STOREKEEPER_AWS_REGION", STOREKEEPER_AWS_REGION="Mars!")
 
