@@ -134,7 +134,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         _check_address(self.mail_from)
         _check_cognito(self)
         _check_cloudwatch(self)
-        _check_endpoint(self.aws_endpoint_url)
+        _check_endpoint("aws_endpoint_url", self.aws_endpoint_url)
+        _check_endpoint("snapshot_endpoint_url", self.snapshot_endpoint_url)
+        _check_endpoint("cloudwatch_endpoint_url", self.cloudwatch_endpoint_url)
         region_of_topics(self)
         _check_cache_url(self.cache_url)
 
@@ -211,7 +213,7 @@ def _check_public_url(text: str) -> None:
         )
 
 
-def _check_endpoint(text: str) -> None:
+def _check_endpoint(field: str, text: str) -> None:
     try:
         parts = urllib.parse.urlsplit(text)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -219,7 +221,7 @@ def _check_endpoint(text: str) -> None:
         usable = None
     if text and not usable:
         raise SettingsError(
-            f"aws_endpoint_url = {text!r} can't be used: give an address such as "
+            f"{field} = {text!r} can't be used: give an address such as "
             "http://127.0.0.1:4566, or leave it out to take AWS's own"
         )
 

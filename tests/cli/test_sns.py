@@ -54,3 +54,15 @@ def test_a_topic_given_by_its_arn_is_never_made(terminal: Terminal) -> None:
     assert refused.code == 2
     assert f"there is no topic {arn}" in refused.err
     assert not (terminal.folder / "data").exists()
+
+
+@pytest.mark.parametrize("command", [("init",), ("serve", "--port", "0")], ids=["init", "serve"])
+def test_an_endpoint_that_is_not_sns_is_named(terminal: Terminal, command: tuple[str, ...]) -> None:
+    refused = terminal.run(
+        *command,
+        STOREKEEPER_AWS_ENDPOINT_URL=url("dynamodb"),
+        STOREKEEPER_SNS_ORDERS_TOPIC=f"orders-{uuid4().hex}",
+    )
+    assert refused.code == 2
+    (sentence,) = refused.err.splitlines()
+    assert "what answers there isn't SNS; check STOREKEEPER_AWS_ENDPOINT_URL" in sentence

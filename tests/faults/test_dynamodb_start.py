@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,19 @@ from tools.engines.launch import CREDENTIALS, free_port
 
 INIT = ("init",)
 SERVE = ("serve", "--port", "0")
+
+
+class Portal(BaseHTTPRequestHandler):
+    """A network that answers everything with its own page."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        page = b"<html>Please log in</html>"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
 
 
 @pytest.fixture
@@ -77,6 +92,31 @@ def test_an_endpoint_that_is_no_address(terminal):
     assert ended.code == USAGE
     (sentence,) = ended.err.splitlines()
     assert "aws_endpoint_url = 'nowhere' can't be used" in sentence
+
+
+@pytest.mark.parametrize("field", ["snapshot_endpoint_url", "cloudwatch_endpoint_url"])
+def test_another_endpoint_that_is_no_address(terminal, field):
+    garbage = {f"STOREKEEPER_{field.upper()}": "garbage"}
+    ended = terminal.run(*SERVE, STOREKEEPER_SNAPSHOT_BUCKET="shop-snapshots", **garbage)
+    assert ended.code == USAGE
+    (sentence,) = ended.err.splitlines()
+    assert f"{field} = 'garbage' can't be used" in sentence
+
+
+@pytest.mark.parametrize("command", [INIT, SERVE], ids=["init", "serve"])
+def test_a_page_instead_of_dynamodb(terminal, command):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Portal) as portal:
+        threading.Thread(target=portal.serve_forever).start()
+        try:
+            says(
+                terminal,
+                command,
+                "isn't DynamoDB",
+                "STOREKEEPER_AWS_ENDPOINT_URL",
+                STOREKEEPER_AWS_ENDPOINT_URL=f"http://127.0.0.1:{portal.server_port}",
+            )
+        finally:
+            portal.shutdown()
 
 
 def test_a_region_that_is_none(terminal):

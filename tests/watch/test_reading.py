@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import math
 import re
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,3 +128,15 @@ def test_every_alarm_looks_at_something_that_is_sent() -> None:
         for metric in asked:
             dimensions = [(one["Name"], one["Value"]) for one in metric.get("Dimensions", ())]
             assert Key(metric["MetricName"], tuple(dimensions)) in sent
+
+
+def test_the_alarms_are_made_with_what_is_installed() -> None:
+    page = Path(__file__).parents[2] / "docs" / "cloudwatch.md"
+    (snippet,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    imported = [one for one in ast.walk(ast.parse(snippet)) if isinstance(one, ast.ImportFrom)]
+    # boto3 is there for the tests' engines only; `storekeeper[aws]` doesn't bring it.
+    assert "boto3" not in snippet
+    assert imported
+    for one in imported:
+        module = importlib.import_module(str(one.module))
+        assert all(hasattr(module, name.name) for name in one.names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import botocore.exceptions as failures
+from botocore.parsers import ResponseParserError
 from msgspec.structs import replace
 
 from storekeeper.domain.types import Struct
@@ -47,7 +48,13 @@ _UNFIT = frozenset(
 TOO_LONG = frozenset({"BatchRequestTooLong", "BatchRequestTooLongException"})
 _MISSING = frozenset({"NotFound", "NotFoundException"})
 # A call's failures in general; `told` knows those of SNS's way and of settings.
-FAILURES = (failures.ClientError, failures.BotoCoreError, OSError, TimeoutError)
+FAILURES = (
+    failures.ClientError,
+    failures.BotoCoreError,
+    ResponseParserError,
+    OSError,
+    TimeoutError,
+)
 _NETWORK = (failures.ConnectionError, failures.HTTPClientError)
 
 
@@ -79,6 +86,11 @@ def told(error: Exception, topic: str) -> Trouble:
             # Said of the whole call, it is about the topic; a message is refused by itself.
             trouble = replace(trouble, kind="settings")
         return replace(trouble, status_code=status)
+    if isinstance(error, ResponseParserError):
+        return Trouble(
+            kind="settings",
+            text="what answers there isn't SNS; check STOREKEEPER_AWS_ENDPOINT_URL",
+        )
     if isinstance(error, failures.NoRegionError):
         return Trouble(
             kind="settings",

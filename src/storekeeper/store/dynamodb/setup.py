@@ -60,8 +60,7 @@ async def _add_indexes(client: DynamoDBClient, table: Table, name: str) -> list[
     wants it."""
     done: list[str] = []
     for index in table.indexes:
-        found = await client.describe_table(TableName=name)
-        if index.name in _indexes(found["Table"]):
+        if index.name in _indexes(await _described(client, name)):
             continue
         wanted: Any = {
             "AttributeDefinitions": creation(table, "")["AttributeDefinitions"],
@@ -71,6 +70,16 @@ async def _add_indexes(client: DynamoDBClient, table: Table, name: str) -> list[
         await _wait_until_active(client, name)
         done.append(f"added the index {index.name} to {name}")
     return done
+
+
+async def _described(client: DynamoDBClient, name: str) -> Any:
+    """The table as DynamoDB describes it; a portal's page, taken for an answer, has none."""
+    found: Any = await client.describe_table(TableName=name)
+    if "Table" not in found:
+        raise StoreUnavailable(
+            "what answers there isn't DynamoDB; check STOREKEEPER_AWS_ENDPOINT_URL"
+        )
+    return found["Table"]
 
 
 def _indexes(found: Any) -> dict[str, dict[str, str]]:
@@ -85,7 +94,7 @@ async def _wait_until_active(client: DynamoDBClient, name: str) -> None:
     try:
         async with asyncio.timeout(READY_S):
             while True:
-                found: Any = (await client.describe_table(TableName=name))["Table"]
+                found = await _described(client, name)
                 indexes = found.get("GlobalSecondaryIndexes", ())
                 states = {one["IndexStatus"] for one in indexes} | {found["TableStatus"]}
                 if states == {"ACTIVE"}:
@@ -138,7 +147,7 @@ async def _require_all(client: DynamoDBClient, prefix: str) -> str:
 async def _require(client: DynamoDBClient, table: Table, prefix: str) -> Any:
     name = prefix + table.name
     try:
-        found: Any = (await client.describe_table(TableName=name))["Table"]
+        found = await _described(client, name)
     except client.exceptions.ResourceNotFoundException:
         raise StoreUnavailable(
             f"there is no table {name} in this region; run `storekeeper init --store dynamodb`, "
