@@ -18,7 +18,7 @@ import pytest
 
 from tests.cli.terminal import Served, eventually
 
-PASSWORD = re.compile(r"(\S+@example\.com)\s+(\S{20})\b")
+PASSWORD = re.compile(r"(\S+@example\.com)\s+(\w{20})\b")
 
 
 def log_in(served: Served, email: str, password: str) -> httpx.Response:
