@@ -8,6 +8,7 @@ to change.
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import threading
 import time
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import botocore.exceptions as failures
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
+from botocore.loaders import Loader, create_loader
 
 from storekeeper.domain.errors import Overloaded, StoreUnavailable
 
@@ -165,6 +167,7 @@ class Remote:
 
     async def _open(self) -> DynamoDBClient:
         session = AioSession(profile=self._profile)
+        session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
         try:
             context = session.create_client(
                 "dynamodb",
@@ -191,6 +194,12 @@ class Remote:
     def _note(self, response: Any, **_: Any) -> None:
         if response is not None and response[1].get("Error", {}).get("Code") in _THROTTLED:
             self._throttled_at = time.monotonic()
+
+
+@functools.cache
+def _loader(path: str | None) -> Loader:
+    """Reads AWS's descriptions of its services, most of the work of opening a client, only once."""
+    return create_loader(path)
 
 
 async def _try(client: DynamoDBClient, work: Callable[[DynamoDBClient], Awaitable[T]]) -> T:
