@@ -53,6 +53,7 @@ from storekeeper.services.accounts import Accounts
 from storekeeper.services.api_keys import ApiKeys
 from storekeeper.services.background import Background
 from storekeeper.services.base import Tools
+from storekeeper.services.carts import Carts
 from storekeeper.services.catalog import Catalog
 from storekeeper.services.catalog_cache import CatalogCache
 from storekeeper.services.checkout import Checkout
@@ -74,6 +75,8 @@ from storekeeper.services.webhooks import Webhooks
 from storekeeper.store.sqlite.connect import require_folder
 from storekeeper.telemetry.logging import log_line
 from storekeeper.telemetry.metrics import Metrics
+from storekeeper.web import PAGES
+from storekeeper.web.pages import Pages
 
 
 class Shop:
@@ -114,6 +117,7 @@ class Shop:
             count=self.metrics.cache_read,
         )
         self.catalog = Catalog(self.tools, self.product_reads)
+        self.carts = Carts(self.tools)
         self.inventory = Inventory(self.tools)
         self.locations = Locations(self.tools)
         self.importer = Importer(self.tools, currency=settings.currency)
@@ -340,10 +344,12 @@ def make_asgi(shop: Shop) -> Litestar:
             await shop.close()
 
     settings = shop.settings
+    outside = () if shop.outside is None else (OutsideProfiles,)
     return make_app(
         shop,
-        HANDLERS if shop.outside is None else (*HANDLERS, OutsideProfiles),
+        (*HANDLERS, *outside, *PAGES),
         lifespan=lifespan,
         max_body_bytes=settings.max_body_bytes,
         public_url=settings.public_url,
+        pages=Pages(shop, public_url=settings.public_url),
     )
