@@ -20,7 +20,8 @@ from benchmarks import dynamodb_shops, shops
 from benchmarks.dynamodb_units import Charge, Meter, metered
 from benchmarks.report import Report, shown
 from benchmarks.run import Run
-from storekeeper.app import Shop, build_shop, make_asgi, open_shop
+from storekeeper.app import Shop, build_shop, open_shop
+from storekeeper.app.serving import make_asgi
 from storekeeper.config import Settings
 from storekeeper.domain.orders import Order
 from storekeeper.domain.types import OrderId, Struct

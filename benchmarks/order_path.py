@@ -21,7 +21,8 @@ from benchmarks import load, machine, servers, shops
 from benchmarks.report import Report, interleaved, ratio, spread
 from benchmarks.run import Run
 from benchmarks.slices import Side
-from storekeeper.app import Shop, open_shop, tune_collector
+from storekeeper.app import Shop, open_shop
+from storekeeper.app.serving import tune_collector
 from storekeeper.domain.accounts import Account, Principal
 from storekeeper.services.base import Call, fingerprint
 from storekeeper.services.checkout import LineRequest, PlaceOrder

@@ -14,7 +14,8 @@ import httpx
 import msgspec
 from litestar import Litestar
 
-from storekeeper.app import Shop, build_shop, create_tables, make_asgi
+from storekeeper.app import Shop, build_shop, create_tables
+from storekeeper.app.serving import make_asgi
 from storekeeper.config import Settings
 from storekeeper.domain.accounts import Role
 from storekeeper.services.base import BY_SYSTEM

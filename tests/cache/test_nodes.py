@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from storekeeper.app import Shop, build_shop, create_tables, make_asgi
+from storekeeper.app import Shop, build_shop, create_tables
+from storekeeper.app.serving import make_asgi
 from storekeeper.config import Settings
 from storekeeper.domain.accounts import Role
 from storekeeper.services.base import BY_SYSTEM

@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from storekeeper.app import build_shop, create_tables, make_asgi
+from storekeeper.app import build_shop, create_tables
+from storekeeper.app.serving import make_asgi
 from storekeeper.services.base import BY_SYSTEM
 from tests.api.shopfront import PASSWORD, settings_at
 from tests.contract.engines import prefix_of

@@ -6,7 +6,7 @@ from storekeeper.app.copying import ShopCopied, copy_shop
 from storekeeper.app.keys import signing_secrets
 from storekeeper.app.outside import check_provider, check_topics, create_topics
 from storekeeper.app.places import Place, back_up, create_tables, open_place, restore
-from storekeeper.app.shop import Shop, build_shop, make_asgi, open_shop, tune_collector
+from storekeeper.app.shop import Shop, build_shop, open_shop
 
 __all__ = [
     "Place",
@@ -20,13 +20,11 @@ __all__ = [
     "copy_shop",
     "create_tables",
     "create_topics",
-    "make_asgi",
     "open_place",
     "open_shop",
     "rate_per_process",
     "restore",
     "signing_secrets",
-    "tune_collector",
     "utc_now",
     "uuid7_text",
 ]

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
-
-from litestar import Litestar
+from typing import TYPE_CHECKING, Any
 
 from storekeeper import __version__
 from storekeeper.app.clients import client_finder, rate_per_process
@@ -25,20 +22,6 @@ from storekeeper.cache.port import Cache
 from storekeeper.cache.rates import MemoryRates, SharedRates
 from storekeeper.cache.reads import Reads
 from storekeeper.config import Settings
-from storekeeper.http.api_keys import ApiKeysController
-from storekeeper.http.app import make_app
-from storekeeper.http.auth import Auth
-from storekeeper.http.gate import RateLimiter
-from storekeeper.http.health import Operation
-from storekeeper.http.imports import Imports, JobsController
-from storekeeper.http.locations import LocationsController
-from storekeeper.http.orders import Orders
-from storekeeper.http.outside import OutsideProfiles
-from storekeeper.http.products import Products, list_categories
-from storekeeper.http.reports import ReportsController
-from storekeeper.http.stock import Stock
-from storekeeper.http.users import Users
-from storekeeper.http.webhooks import DeliveriesController, WebhooksController
 from storekeeper.identity.authenticator import Proof, StoreAuthenticator, concerns_of
 from storekeeper.identity.passwords import Passwords
 from storekeeper.identity.tokens import AccessTokens, RefreshSecrets, ResetSecrets
@@ -53,6 +36,7 @@ from storekeeper.services.accounts import Accounts
 from storekeeper.services.api_keys import ApiKeys
 from storekeeper.services.background import Background
 from storekeeper.services.base import Tools
+from storekeeper.services.carts import Carts
 from storekeeper.services.catalog import Catalog
 from storekeeper.services.catalog_cache import CatalogCache
 from storekeeper.services.checkout import Checkout
@@ -74,6 +58,9 @@ from storekeeper.services.webhooks import Webhooks
 from storekeeper.store.sqlite.connect import require_folder
 from storekeeper.telemetry.logging import log_line
 from storekeeper.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from storekeeper.http.gate import RateLimiter
 
 
 class Shop:
@@ -114,6 +101,7 @@ class Shop:
             count=self.metrics.cache_read,
         )
         self.catalog = Catalog(self.tools, self.product_reads)
+        self.carts = Carts(self.tools)
         self.inventory = Inventory(self.tools)
         self.locations = Locations(self.tools)
         self.importer = Importer(self.tools, currency=settings.currency)
@@ -296,54 +284,3 @@ async def open_shop(
         yield shop
     finally:
         await shop.close()
-
-
-HANDLERS: Sequence[Any] = (
-    Auth,
-    Users,
-    ApiKeysController,
-    Products,
-    list_categories,
-    Imports,
-    JobsController,
-    Stock,
-    LocationsController,
-    Orders,
-    ReportsController,
-    WebhooksController,
-    DeliveriesController,
-    Operation,
-)
-
-
-def tune_collector() -> None:
-    """Keeps the garbage collector from walking the whole application again and again.
-
-    What exists after the start stays; requests make short-lived values that are freed without it.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
-
-
-def make_asgi(shop: Shop) -> Litestar:
-    """The application that a server runs; it starts and ends the shop's background work."""
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        try:
-            await shop.start()
-            tune_collector()
-            yield
-        finally:
-            await shop.stop()
-            await shop.close()
-
-    settings = shop.settings
-    return make_app(
-        shop,
-        HANDLERS if shop.outside is None else (*HANDLERS, OutsideProfiles),
-        lifespan=lifespan,
-        max_body_bytes=settings.max_body_bytes,
-        public_url=settings.public_url,
-    )

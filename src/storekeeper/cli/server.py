@@ -40,7 +40,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve_alone(settings: Settings, listening: socket.socket, opened: Callable[[], None]) -> None:
     """Serves in this process until a signal ends it; `opened` is called when requests are taken."""
-    from storekeeper.app import build_shop, check_provider, check_topics, make_asgi
+    from storekeeper.app import build_shop, check_provider, check_topics
+    from storekeeper.app.serving import make_asgi
     from storekeeper.telemetry.logging import configure
 
     configure(settings.log_level, settings.log_format)

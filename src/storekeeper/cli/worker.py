@@ -20,7 +20,8 @@ from storekeeper.config import Settings
 
 
 def main() -> None:
-    from storekeeper.app import build_shop, make_asgi
+    from storekeeper.app import build_shop
+    from storekeeper.app.serving import make_asgi
     from storekeeper.cli.console import explain_and_exit
     from storekeeper.cli.server import run_server
     from storekeeper.telemetry.logging import configure

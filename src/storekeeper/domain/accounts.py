@@ -81,8 +81,9 @@ class Account(Struct, frozen=True, kw_only=True):
 class Session(Struct, frozen=True, kw_only=True):
     """A family of refresh tokens: one log-in on one device.
 
-    Only the newest token (`token_hash`) is good; any older one seen again ends the family. It
-    lasts while `epoch` is the account's.
+    Only the newest token (`token_hash`) is good; any older one seen again ends the family, but for
+    the one before it (`previous_hash`), which a browser may send twice in the same moment. It lasts
+    while `epoch` is the account's.
     One of another `provider` is a log-in there: it has no refresh token of ours and lasts as long as
     the newest token that was seen of it. That it `is_over` has to be kept, because more of its
     tokens may come.
@@ -96,6 +97,7 @@ class Session(Struct, frozen=True, kw_only=True):
     used_at: datetime
     expires_at: datetime
     client: str = ""
+    previous_hash: str = ""
     epoch: int = 1
     provider: Provider = ""
     is_over: bool = False

@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Request
 from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
 
 from storekeeper.domain.errors import ShopError
 from storekeeper.http import problems
+from storekeeper.http.answers import Answer
 from storekeeper.http.docs import Docs, Documentation
 from storekeeper.http.express import Express
-from storekeeper.http.gate import Gate
+from storekeeper.http.gate import Gate, Visits
 from storekeeper.http.reset_page import ResetPage
 from storekeeper.http.security import Door
 from storekeeper.http.strict import Strict, StrictRequest, prepare
@@ -27,17 +28,19 @@ def make_app(
     lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]],
     max_body_bytes: int,
     public_url: str = "http://127.0.0.1:8000",
+    pages: Visits | None = None,
 ) -> Litestar:
-    """The API over `shop`, whose attributes are the services, and the pages that describe it."""
+    """The API over `shop`, whose attributes are the services, the pages that describe it, and
+    `pages`, the shop for people, whose handlers are among the others."""
 
     app = Litestar(
         route_handlers=[*handlers, Docs, ResetPage],
         middleware=[Door, Strict],
         request_class=StrictRequest,
         exception_handlers={
-            ShopError: problems.of_shop_error,
-            HTTPException: problems.of_http_error,
-            Exception: problems.of_fault,
+            ShopError: _told(problems.of_shop_error, pages),
+            HTTPException: _told(problems.of_http_error, pages),
+            Exception: _told(problems.of_fault, pages),
         },
         openapi_config=None,  # http.document makes the document, from the types themselves
         request_max_body_size=max_body_bytes,
@@ -58,5 +61,21 @@ def make_app(
         clock=shop.tools.clock,
         log=shop.log_request,
         behind_tls=public_url.startswith("https://"),
+        pages=pages,
     )
     return app
+
+
+def _told(
+    as_problem: Callable[[Any, Any], Answer[bytes]], pages: Visits | None
+) -> Callable[[Request[Any, Any, Any], Any], Answer[bytes]]:
+    """Answers programs with a problem and people with a page."""
+
+    def handle(request: Request[Any, Any, Any], error: Any) -> Answer[bytes]:
+        if pages is None or "visit" not in request.scope:
+            return as_problem(request, error)
+        if isinstance(error, HTTPException):
+            error = problems.translated(request, error)
+        return pages.refuse(request.scope, error)
+
+    return handle

@@ -13,6 +13,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from storekeeper.domain.accounts import GUEST, Principal
 from storekeeper.domain.errors import ProviderUnavailable, TooManyRequests, Unauthenticated
 from storekeeper.http import problems
+from storekeeper.http.answers import Answer
 from storekeeper.http.security import Authenticator
 from storekeeper.telemetry.logging import AccessLine
 
@@ -46,8 +47,22 @@ class RateLimiter(Protocol):
         ask elsewhere is awaited."""
 
 
+class Visits(Protocol):
+    """The pages for people: who comes is told by cookies, and errors are pages too."""
+
+    def is_page(self, path: str) -> bool: ...
+
+    async def meet(self, scope: Scope) -> Principal: ...
+
+    def refuse(self, scope: Scope, error: Exception) -> Answer[bytes]: ...
+
+
 class Gate:
-    """Wraps the whole application. `client_of` knows which proxies to believe."""
+    """Wraps the whole application. `client_of` knows which proxies to believe.
+
+    Cookies are looked at under the addresses of `pages` alone, and no header of credentials is
+    there: so no other site can make a browser use the API.
+    """
 
     def __init__(
         self,
@@ -61,6 +76,7 @@ class Gate:
         clock: Callable[[], datetime],
         log: Callable[[AccessLine], None] | None,
         behind_tls: bool = False,
+        pages: Visits | None = None,
     ) -> None:
         self._app = app
         self._authenticator = authenticator
@@ -71,6 +87,7 @@ class Gate:
         self._clock = clock
         self._log = log
         self._guards = (*GUARDS, HSTS) if behind_tls else GUARDS
+        self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -112,7 +129,9 @@ class Gate:
             client = self._client_of(scope)
             scope["client_address"] = client  # type: ignore[typeddict-unknown-key]
             refused: Unauthenticated | ProviderUnavailable | None = None
-            if authorization is not None:
+            if self._pages is not None and self._pages.is_page(scope["path"]):
+                principal = await self._pages.meet(scope)
+            elif authorization is not None:
                 try:
                     principal = self._authenticator.remembered(
                         authorization
@@ -135,11 +154,16 @@ class Gate:
         except Exception as error:
             if status:
                 raise  # the answer has begun already
-            answer = problems.of_error(error, request_id).to_asgi_response()
-            await answer(scope, receive, send_named)
+            answer = self._refusal(scope, error, request_id)
+            await answer.to_asgi_response()(scope, receive, send_named)
         finally:
             seconds = time.perf_counter() - started
             self._finish(scope, method, principal, status or 500, seconds, request_id)
+
+    def _refusal(self, scope: Scope, error: Exception, request_id: str) -> Answer[bytes]:
+        if self._pages is not None and "visit" in scope:
+            return self._pages.refuse(scope, error)
+        return problems.of_error(error, request_id)
 
     def _finish(
         self,

@@ -119,7 +119,7 @@ def of_shop_error(request: Request[Any, Any, Any], error: ShopError) -> Answer[b
 
 def of_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Answer[bytes]:
     """Litestar's own refusals in our words."""
-    return respond(_translated(request, error), request_id_of(request))
+    return respond(translated(request, error), request_id_of(request))
 
 
 def of_fault(request: Request[Any, Any, Any], error: Exception) -> Answer[bytes]:
@@ -149,7 +149,8 @@ def request_id_of(request: Request[Any, Any, Any]) -> str | None:
     return found
 
 
-def _translated(request: Request[Any, Any, Any], error: HTTPException) -> ShopError:
+def translated(request: Request[Any, Any, Any], error: HTTPException) -> ShopError:
+    """The framework's refusal as one of ours."""
     if isinstance(error, ValidationException):
         return _of_validation(request, error)
     if isinstance(error, NotFoundException):

@@ -82,7 +82,8 @@ class Strict:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         deciding(scope["headers"])
-        if scope["query_string"]:
+        # Links to pages come with marks of campaigns and mail programs, which nobody typed.
+        if scope["query_string"] and not opt.get("is_page"):
             check_query(scope["query_string"], opt.get("query", NO_QUERY))
         await self._app(scope, receive, send)
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from storekeeper.domain import events
 from storekeeper.domain.accounts import Account, ApiKey, normal_email
+from storekeeper.domain.carts import Cart
 from storekeeper.domain.changes import ChangeSet, Delete, Put, Release, Stale
 from storekeeper.domain.errors import Forbidden, NotFound, OpenOrders
 from storekeeper.domain.ordering import without_personal_data
@@ -85,6 +86,7 @@ class AccountRemoval:
         await self._refuse_open_orders(account_id)
         guard = await ending_admin(self._store, account)
         keys = await records_of(self._store, ApiKey, account_id)
+        cart = await self._store.get(Cart, account_id)
         step = self._tools.step(call.principal)
         closed = changed(
             account,
@@ -99,7 +101,8 @@ class AccountRemoval:
             guard
             + await ending_sessions(self._store, account, closed)
             + ChangeSet(
-                deletes=tuple(Delete("ApiKey", key.id, key.version) for key in keys),
+                deletes=tuple(Delete("ApiKey", key.id, key.version) for key in keys)
+                + ((Delete("Cart", cart.id, cart.version),) if cart is not None else ()),
                 releases=(Release(EMAIL, normal_email(account.email)),),
                 events=(account_event(account, events.ACCOUNT_DELETED, step),),
             )

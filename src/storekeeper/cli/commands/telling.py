@@ -59,7 +59,8 @@ def openapi(output: Output = None, as_json: Json = False) -> None:
 
 def _document(folder: str) -> object:
     """The document is made by the application itself, over an empty shop that is thrown away."""
-    from storekeeper.app import make_asgi, open_shop
+    from storekeeper.app import open_shop
+    from storekeeper.app.serving import make_asgi
     from storekeeper.cli.console import run
 
     async def made() -> object:

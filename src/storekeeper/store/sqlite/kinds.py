@@ -16,6 +16,7 @@ from storekeeper.domain.accounts import (
     ResetLink,
     Session,
 )
+from storekeeper.domain.carts import Cart
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.orders import Order
 from storekeeper.domain.stock import Location
@@ -59,7 +60,7 @@ def _api_key(record: ApiKey) -> dict[str, str]:
     return {"account_id": record.account_id}
 
 
-def _expiring(record: ResetLink | Attempts) -> dict[str, str]:
+def _expiring(record: ResetLink | Attempts | Cart) -> dict[str, str]:
     return {"expires": sortable(record.expires_at)}
 
 
@@ -92,6 +93,7 @@ INDEXES: dict[type[Any], Indexes] = {
     ApiKey: _api_key,
     ResetLink: _reset_link,
     Attempts: _expiring,
+    Cart: _expiring,
     OutsideIdentity: _none,
     Location: _none,
     WebhookEndpoint: _none,

@@ -446,7 +446,7 @@ class Reader:
     def expired_records(self, now: datetime, limit: int) -> list[tuple[str, str, int]]:
         """Kind, id and version of records whose time is over."""
         found: list[tuple[str, str, int]] = []
-        for kind in ("Session", "ResetLink", "Attempts", "Delivery"):
+        for kind in ("Session", "ResetLink", "Attempts", "Cart", "Delivery"):
             found += self.rows(
                 "SELECT r.kind, r.id, r.version FROM record_index i "
                 "JOIN record r ON r.kind = i.kind AND r.id = i.id "

@@ -1,0 +1,35 @@
+"""The shop and the back office as pages: server-rendered, on the services that the API uses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from litestar import Router
+
+from storekeeper.web.admin.today import Today
+from storekeeper.web.guard import FormGuard
+from storekeeper.web.shop.account import AccountPages, Doors
+from storekeeper.web.shop.cart import CartPages
+from storekeeper.web.shop.catalog import Catalogue
+from storekeeper.web.shop.checkout import CheckoutPages
+from storekeeper.web.shop.orders import OrderPages
+from storekeeper.web.static_pages import StaticPages
+
+# Every handler of pages, behind the one guard of forms.
+PAGES: Sequence[Any] = (
+    Router(
+        path="/",
+        route_handlers=[
+            Catalogue,
+            CartPages,
+            CheckoutPages,
+            OrderPages,
+            Doors,
+            AccountPages,
+            Today,
+            StaticPages,
+        ],
+        middleware=[FormGuard],
+    ),
+)

@@ -1,0 +1,1 @@
+"""`/admin`: what staff and admins run the day from."""

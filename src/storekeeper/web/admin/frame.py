@@ -1,0 +1,37 @@
+"""What every page of the back office shows around its content."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from storekeeper.http.answers import Answer
+from storekeeper.web.visit import Visit
+
+BACK_OFFICE = "/admin"
+
+
+class Section(NamedTuple):
+    """An entry of the menu: its name in English, its address, the scope that it needs."""
+
+    name: str
+    address: str
+    scope: str
+
+
+SECTIONS = (
+    Section("Today", BACK_OFFICE, "orders:read"),
+    Section("Orders", f"{BACK_OFFICE}/orders", "orders:read"),
+    Section("Products", f"{BACK_OFFICE}/products", "products:read"),
+    Section("Stock", f"{BACK_OFFICE}/stock", "stock:read"),
+    Section("People", f"{BACK_OFFICE}/people", "users:read"),
+    Section("Notifications", f"{BACK_OFFICE}/notifications", "webhooks:write"),
+    Section("System", f"{BACK_OFFICE}/system", "reports:read"),
+)
+
+
+def admin_page(visit: Visit, template: str, *, status: int = 200, **values: Any) -> Answer[bytes]:
+    """A page with the menu of what the visitor may see; the section that it is in is marked."""
+    shown = [section for section in SECTIONS if visit.principal.may(section.scope)]
+    inside = [one for one in shown if f"{visit.path}/".startswith(f"{one.address}/")]
+    here = max(inside, key=lambda one: len(one.address), default=None)
+    return visit.page(template, status=status, sections=shown, here=here, **values)

@@ -1,0 +1,181 @@
+"""What all pages share: templates, languages, static files, cookies' keys, and how errors look."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from litestar.types import Scope
+
+from storekeeper.domain.accounts import GUEST, Principal
+from storekeeper.domain.errors import (
+    Forbidden,
+    NotFound,
+    ShopError,
+    StoreUnavailable,
+    Unauthenticated,
+)
+from storekeeper.http.answers import Answer
+from storekeeper.http.problems import Fault
+from storekeeper.web import cookies
+from storekeeper.web.cookies import Jar
+from storekeeper.web.csrf import FormTokens
+from storekeeper.web.languages import LANGUAGES, language
+from storekeeper.web.static_files import StaticFiles
+from storekeeper.web.visit import HOME, Visit, safe_next, with_query
+
+HTML = "text/html; charset=utf-8"
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"referrer-policy", b"same-origin"),
+    (b"vary", b"Cookie, Accept-Language, Accept-Encoding"),
+)
+# Smaller ones gain nothing.
+_PACKED_FROM = 1_000
+_PREFIXES = (HOME, "/admin", "/static")
+log = structlog.get_logger(__name__)
+
+
+class Pages:
+    """The pages of one shop. `shop` holds the services, as for the API."""
+
+    def __init__(self, shop: Any, *, public_url: str) -> None:
+        self.shop = shop
+        self.shop_name: str = shop.settings.shop_name
+        self.new_id: Callable[[], str] = shop.tools.new_id
+        self.form_tokens = FormTokens(shop.secrets)
+        self.session_seconds = shop.settings.refresh_token_days * 86_400
+        self._is_secure = public_url.startswith("https://")
+
+    @cached_property
+    def static_files(self) -> StaticFiles:
+        return StaticFiles()
+
+    @cached_property
+    def _environments(self) -> dict[str, Environment]:
+        return {code: self._environment(code) for code in LANGUAGES}
+
+    def is_page(self, path: str) -> bool:
+        """Whether an address is one of ours, so that people are answered and not programs."""
+        return any(path == prefix or path.startswith(f"{prefix}/") for prefix in _PREFIXES)
+
+    async def meet(self, scope: Scope) -> Principal:
+        """Who comes, by the cookies; a session whose short token has run out goes on."""
+        visit = Visit(self, scope, Jar(scope["headers"], is_secure=self._is_secure))
+        scope["visit"] = visit  # type: ignore[typeddict-unknown-key]
+        if not scope["path"].startswith("/static/"):
+            visit.principal = await self._who(visit)
+        return visit.principal
+
+    async def _who(self, visit: Visit) -> Principal:
+        access = visit.jar.get(cookies.ACCESS)
+        if access:
+            found = await self._bearer(access)
+            if found is not None:
+                return found
+        refresh = visit.jar.get(cookies.REFRESH)
+        if refresh:
+            try:
+                tokens = await self.shop.sessions.resume(refresh)
+            except Unauthenticated:
+                visit.end_session()
+                return GUEST
+            visit.keep_session(tokens)
+            return await self._bearer(tokens.access_token) or GUEST
+        if access:
+            visit.end_session()
+        return GUEST
+
+    async def _bearer(self, token: str) -> Principal | None:
+        """None for a token that isn't good; an API key opens no pages."""
+        header = f"Bearer {token}"
+        authenticator = self.shop.authenticator
+        try:
+            found: Principal = authenticator.remembered(header) or await authenticator.principal_of(
+                header
+            )
+        except Unauthenticated:
+            return None
+        return None if found.api_key_id is not None else found
+
+    def render(
+        self, visit: Visit, template: str, status: int, values: dict[str, Any]
+    ) -> Answer[bytes]:
+        body = (
+            self._environments[visit.language.code]
+            .get_template(template)
+            .render(visit=visit, **values)
+            .encode()
+        )
+        headers = [*_HEADERS, *visit.jar.headers()]
+        if len(body) >= _PACKED_FROM and "gzip" in visit.header(b"accept-encoding"):
+            body = gzip.compress(body, 5, mtime=0)
+            headers.append((b"content-encoding", b"gzip"))
+        return Answer(body, status_code=status, media_type=HTML, raw_headers=headers)
+
+    def refuse(self, scope: Scope, error: Exception) -> Answer[bytes]:
+        """An error as a page. Who has to log in first is led there, and back afterwards."""
+        visit: Visit = scope["visit"]  # type: ignore[typeddict-item]
+        if not isinstance(error, ShopError):
+            log.error("request failed", exc_info=error, request_id=visit.request_id)
+            error = Fault("something went wrong on our side; it was logged")
+        if isinstance(error, StoreUnavailable):
+            log.warning(
+                "the store is unavailable", reason=error.detail, request_id=visit.request_id
+            )
+        if isinstance(error, Unauthenticated) or (
+            isinstance(error, Forbidden) and not visit.is_known and visit.is_read
+        ):
+            visit.tell(visit.say("Please log in first."), kind="bad")
+            return visit.go(with_query(f"{HOME}/login", {"next": _way_back(visit)}))
+        answer = visit.page(
+            "error.html",
+            status=error.status,
+            error=error,
+            is_missing=isinstance(error, NotFound),
+            is_ours=error.status >= 500,
+        )
+        if "retry_after" in error.members or error.status == 503:
+            seconds = error.members.get("retry_after", 5)
+            answer._raw_headers = [*answer._raw_headers, (b"retry-after", b"%d" % seconds)]
+        return answer
+
+    def _environment(self, code: str) -> Environment:
+        found = Environment(
+            loader=PackageLoader("storekeeper.web", "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+            extensions=["jinja2.ext.i18n"],
+        )
+        spoken = language(code)
+        found.install_gettext_translations(spoken.texts, newstyle=True)  # type: ignore[attr-defined]
+        found.filters.update(
+            money=spoken.money, number=spoken.number, day=spoken.day, moment=spoken.moment
+        )
+        found.globals.update(
+            static=self.static_files.address,
+            shop_name=self.shop_name,
+            languages=[language(one) for one in LANGUAGES],
+            with_query=with_query,
+        )
+        return found
+
+
+def _way_back(visit: Visit) -> str:
+    """The page to return to: this one, or the one whose form was sent."""
+    if visit.is_read:
+        return safe_next(visit.address)
+    referer = urlsplit(visit.header(b"referer"))
+    return safe_next(f"{referer.path}?{referer.query}" if referer.query else referer.path)

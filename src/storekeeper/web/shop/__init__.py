@@ -1,0 +1,1 @@
+"""`/shop`: what customers see."""
