@@ -9,7 +9,7 @@ import pytest
 from storekeeper.domain.errors import catalogue
 from tests.api.shopfront import Front
 
-PAGES = ["/docs", "/docs/errors", "/"]
+PAGES = ["/docs", "/docs/errors"]
 
 
 @pytest.mark.parametrize("address", PAGES)
@@ -69,8 +69,13 @@ async def test_the_style_sheet_is_ours(front: Front):
 
 async def test_programs_get_links_at_the_root(front: Front):
     links = (await front.http.get("/")).json()
-    for name in ("docs", "openapi", "errors", "health"):
+    for name in ("docs", "openapi", "errors", "health", "shop"):
         assert (await front.http.get(links[name])).status_code == 200
+
+
+async def test_people_are_led_to_the_shop(front: Front):
+    answer = await front.http.get("/", headers={"Accept": "text/html,*/*"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/shop")
 
 
 async def test_answers_that_know_the_caller_stay_out_of_caches(front: Front):

@@ -150,7 +150,7 @@ async def test_a_guest_gets_the_link_to_follow_the_order(
     await settle(relay)
     (mail,) = box.mails
     assert box.recipients == [["guest@example.com"]]
-    link = f"https://tea.example.com/orders/{order.id}?token=token-of-{order.id}"
+    link = f"https://tea.example.com/shop/orders/{order.id}?token=token-of-{order.id}"
     assert link in part(mail, "plain")
     assert link in part(mail, "html")
 

@@ -29,6 +29,7 @@ PAGE = {
     "form-action 'none'; frame-ancestors 'none'",
 }
 STYLE = {"Cache-Control": "public, max-age=600"}
+SHOP = "/shop"
 LINKS = {
     "name": "Storekeeper",
     "version": __version__,
@@ -36,6 +37,7 @@ LINKS = {
     "openapi": "/openapi.json",
     "errors": "/docs/errors",
     "health": "/healthz",
+    "shop": SHOP,
 }
 
 
@@ -68,12 +70,6 @@ class Documentation:
         from storekeeper.http.reference import errors_page
 
         return errors_page()
-
-    @cached_property
-    def landing(self) -> bytes:
-        from storekeeper.http.reference import landing_page
-
-        return landing_page(self._public_url)
 
     @cached_property
     def style(self) -> bytes:
@@ -114,9 +110,9 @@ class Docs(Controller):
 
     @get("/", access=PUBLIC, include_in_schema=False)
     async def landing(self, request: ApiRequest) -> Answer[Any]:
-        """Where to go from here: a page for people, links for programs."""
+        """Where to go from here: people to the shop, programs by links."""
         if "text/html" in request.headers.get("accept", ""):
-            return page(await made(request, lambda docs: docs.landing), {"Vary": "Accept"})
+            return Answer(b"", status_code=303, headers={"Location": SHOP, "Vary": "Accept"})
         return Answer(LINKS, headers={"Vary": "Accept"})
 
 

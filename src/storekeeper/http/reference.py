@@ -126,11 +126,6 @@ def errors_page() -> bytes:
     return _render("errors.html", errors=entries)
 
 
-def landing_page(public_url: str) -> bytes:
-    """Where to go from `/`."""
-    return _render("landing.html", public_url=public_url)
-
-
 def reset_page(*, token: str = "", error: str = "", is_done: bool = False) -> bytes:
     """The form for a new password; without `token` it says where to get a link."""
     return _render("reset.html", token=token, error=error, is_done=is_done)

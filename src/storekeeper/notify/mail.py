@@ -163,7 +163,7 @@ class Mail:
         """Where a guest follows the order; customers log in instead."""
         if order.customer_id is not None:
             return ""
-        return self._url(f"/orders/{order.id}", token=self._guest_token(order.id))
+        return self._url(f"/shop/orders/{order.id}", token=self._guest_token(order.id))
 
     def _url(self, path: str, **query: str) -> str:
         base = self._settings.public_url.rstrip("/")

@@ -137,6 +137,7 @@ def _show_once(passwords: dict[str, str], console: Console) -> None:
 def _tell(console: Console, settings: Settings, address: str) -> None:
     console.say(
         f"{settings.shop_name} is open ({settings.place})\n"
+        f"  shop   {address}/shop\n"
         f"  API    {address}/products\n"
         f"  docs   {address}/docs\n"
         "Ctrl-C stops it."
