@@ -9,6 +9,7 @@ import msgspec
 
 from storekeeper.domain.errors import ShopError
 from storekeeper.services.validation import invalid_of
+from storekeeper.web.refusals import told
 from storekeeper.web.visit import Visit
 
 T = TypeVar("T")
@@ -35,6 +36,10 @@ class FormErrors:
         """The fields that are wrong, in the order in which they were found so."""
         return [field for field in self._found if field]
 
+    def refuse(self, error: ShopError, field: str = "") -> None:
+        """Files a refusal under a field of the form, or under the form as a whole."""
+        self.add(field, told(error, self._visit.language))
+
     def add(self, field: str, text: str) -> None:
         """The first thing that is wrong with a field is what is told of it."""
         self._found.setdefault(field, sentence(text))
@@ -47,7 +52,7 @@ class FormErrors:
     def note(self, error: ShopError, *, fields: Sequence[str] = (), prefix: str = "") -> None:
         """Files a refusal under the field that it names, if the form has it."""
         field = (error.field or "").removeprefix(prefix)
-        self.add(field if field in fields else "", error.detail)
+        self.add(field if field in fields else "", told(error, self._visit.language))
 
     def read(self, kind: type[T], values: Mapping[str, Any]) -> T | None:
         """The values as a type; None, with what is wrong noted, where they don't fit it."""

@@ -25,7 +25,9 @@ from storekeeper.http.problems import Fault
 from storekeeper.web import cookies
 from storekeeper.web.cookies import Jar
 from storekeeper.web.csrf import FormTokens
+from storekeeper.web.forms import sentence
 from storekeeper.web.languages import LANGUAGES, language
+from storekeeper.web.refusals import told
 from storekeeper.web.static_files import StaticFiles
 from storekeeper.web.visit import HOME, Visit, safe_next, with_query
 
@@ -140,7 +142,7 @@ class Pages:
         answer = visit.page(
             "error.html",
             status=error.status,
-            error=error,
+            detail=sentence(told(error, visit.language)),
             is_missing=isinstance(error, NotFound),
             is_ours=error.status >= 500,
         )

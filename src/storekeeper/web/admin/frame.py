@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from storekeeper.http.answers import Answer
+from storekeeper.web.languages import mark
 from storekeeper.web.visit import Visit
 
 BACK_OFFICE = "/admin"
@@ -19,13 +20,13 @@ class Section(NamedTuple):
 
 
 SECTIONS = (
-    Section("Today", BACK_OFFICE, "orders:read"),
-    Section("Orders", f"{BACK_OFFICE}/orders", "orders:read"),
-    Section("Products", f"{BACK_OFFICE}/products", "products:read"),
-    Section("Stock", f"{BACK_OFFICE}/stock", "stock:read"),
-    Section("People", f"{BACK_OFFICE}/people", "users:read"),
-    Section("Notifications", f"{BACK_OFFICE}/notifications", "webhooks:write"),
-    Section("System", f"{BACK_OFFICE}/system", "reports:read"),
+    Section(mark("Today"), BACK_OFFICE, "orders:read"),
+    Section(mark("Orders"), f"{BACK_OFFICE}/orders", "orders:read"),
+    Section(mark("Products"), f"{BACK_OFFICE}/products", "products:read"),
+    Section(mark("Stock"), f"{BACK_OFFICE}/stock", "stock:read"),
+    Section(mark("People"), f"{BACK_OFFICE}/people", "users:read"),
+    Section(mark("Notifications"), f"{BACK_OFFICE}/notifications", "webhooks:write"),
+    Section(mark("System"), f"{BACK_OFFICE}/system", "reports:read"),
 )
 
 

@@ -56,7 +56,7 @@ class Doors(Controller):
             except Unauthenticated:
                 errors.add("", visit.say("The e-mail address or the password is wrong."))
             except TooManyRequests as error:
-                errors.add("", error.detail)
+                errors.refuse(error)
         return await _login_page(visit, visit.text("next"), errors)
 
     @get("/register", access=PUBLIC, media_type=HTML)
@@ -121,7 +121,7 @@ class Doors(Controller):
                     visit.text("email"), client_address=visit.client_address
                 )
             except TooManyRequests as error:
-                errors.add("", error.detail)
+                errors.refuse(error)
         return await shop_page(
             visit,
             "shop/forgot.html",
@@ -194,7 +194,7 @@ class AccountPages(Controller):
                 if error.status >= 500:
                     raise
                 named = "current" if error.code == "wrong_password" else "new_password"
-                errors.add(named, error.detail)
+                errors.refuse(error, named)
             else:
                 visit.tell(visit.say("Your new password holds from now on."))
                 return visit.go(PROFILE)
@@ -221,7 +221,7 @@ class AccountPages(Controller):
         except ShopError as error:
             if error.status >= 500:
                 raise
-            errors.add("delete_password", error.detail)
+            errors.refuse(error, "delete_password")
             return await _profile(visit, errors, form="delete")
         visit.end_session()
         visit.tell(visit.say("Your account is deleted."))

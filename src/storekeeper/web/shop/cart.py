@@ -14,7 +14,9 @@ from storekeeper.http.answers import Answer
 from storekeeper.http.security import PUBLIC
 from storekeeper.services.carts import CartView, orderable_units
 from storekeeper.web.carts import carts_of, change_cart, lines_of
+from storekeeper.web.forms import sentence
 from storekeeper.web.pages import HTML
+from storekeeper.web.refusals import told
 from storekeeper.web.shop.catalog import catalog_of, product_page
 from storekeeper.web.shop.frame import shop_page
 from storekeeper.web.visit import HOME, Visit, visit_of
@@ -57,7 +59,11 @@ class CartPages(Controller):
             await change_cart(visit, lambda lines: carts.added(lines, line))
         except LimitReached as full:
             return await product_page(
-                visit, sku, error=full.detail, quantity=str(quantity), status=full.status
+                visit,
+                sku,
+                error=sentence(told(full, visit.language)),
+                quantity=str(quantity),
+                status=full.status,
             )
         most = orderable_units(listed)
         if most is not None and most < quantity:

@@ -15,7 +15,9 @@ from storekeeper.http.security import PUBLIC
 from storekeeper.services.carts import orderable_units
 from storekeeper.services.catalog import Catalog
 from storekeeper.store.port import Listed, Page, ProductQuery, ProductSort
+from storekeeper.web.forms import sentence
 from storekeeper.web.pages import HTML
+from storekeeper.web.refusals import told
 from storekeeper.web.shop.frame import shop_page
 from storekeeper.web.visit import HOME, Visit, visit_of, with_query
 
@@ -81,7 +83,7 @@ class Catalogue(Controller):
             query = query_of(visit, filters)
             page = await catalog_of(visit).list_products(visit.principal, query)
         except Invalid as error:
-            errors[error.field or "q"] = error.detail
+            errors[error.field or "q"] = sentence(told(error, visit.language))
         values: dict[str, Any] = {
             "filters": filters,
             "page": page,

@@ -139,7 +139,7 @@ def _tell(visit: Visit, error: ShopError, errors: FormErrors) -> None:
     elif isinstance(error, Invalid):
         errors.note(error, fields=FIELDS, prefix="shipping_address.")
     else:
-        errors.add("", error.detail)
+        errors.refuse(error)
 
 
 async def _last_address(visit: Visit) -> Mapping[str, str]:
