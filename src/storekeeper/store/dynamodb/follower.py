@@ -17,6 +17,7 @@ from pathlib import Path
 from storekeeper.domain.admission import Admitted, admit
 from storekeeper.domain.changes import ChangeSet
 from storekeeper.domain.errors import Overloaded, StoreUnavailable
+from storekeeper.store.dynamodb import erased
 from storekeeper.store.dynamodb.entries import Copied, Entry
 from storekeeper.store.dynamodb.log import Behind, Log
 from storekeeper.store.port import ANY_PRODUCT
@@ -221,18 +222,23 @@ class Follower(Writer):
         self._known = Known()
         if entry.found is not None:
             write(self._connection, entry.found)
+            if entry.is_erased:
+                erased.drop_claims(self._connection, entry.found)
         self._connection.execute(
             "INSERT INTO copied VALUES (?1, ?2) ON CONFLICT DO UPDATE SET is_whole = ?2",
             (entry.copy, int(entry.found is None)),
         )
 
     def _replay(self, entry: Entry) -> None:
-        writes_products = ("catalog", ANY_PRODUCT) in stamps_of(entry.changes)
+        changes = entry.changes
+        if entry.is_erased:
+            changes = erased.releasing(self._connection, changes)
+        writes_products = ("catalog", ANY_PRODUCT) in stamps_of(changes)
         if writes_products:
             self._known = Known()
-        state = self._load(entry.changes)
+        state = self._load(changes)
         ids = iter(entry.alert_ids)
-        results = admit(entry.changes, state, entry.at, lambda: next(ids))
+        results = admit(changes, state, entry.at, lambda: next(ids))
         admitted = [result for result in results if isinstance(result, Admitted)]
         if len(admitted) < len(results):
             refused = next(result for result in results if isinstance(result, Exception))
