@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -42,8 +43,10 @@ SETTLED_AFTER = timedelta(hours=3)
 PAGE = 100
 BYTES_A_SECOND = 1_000_000
 SHORTEST_REST_S = 0.1
-# How often somebody else may be at the same entry before this node lets them.
+# How often somebody else may be at the same entry before this node lets them, and for how long it
+# rests, at random, before it looks again: at first, and twice as long each time.
 TRIES = 8
+FIRST_REST_S = 0.1
 WAITING_KEPT_S = 60.0
 _POSITION = {"pk": {"S": "erasure"}, "sk": {"N": "0"}}
 _DELETED = """
@@ -190,7 +193,7 @@ class Eraser:
 
     async def _erase(self, item: Any) -> tuple[int, bool]:
         """How many bytes the entry has, and whether it was rewritten."""
-        for _ in range(TRIES):
+        for tried in range(TRIES):
             try:
                 item = await self._rewriter.settle(item)
                 item, data = await self._remote.ask(lambda client: self._data(client, item))
@@ -200,6 +203,8 @@ class Eraser:
                 if new is not None:
                     await self._rewriter.replace(item, new)
             except Overtaken:
+                rest = FIRST_REST_S * 2**tried
+                await asyncio.sleep(random.uniform(0, rest))  # noqa: S311 - only spreads
                 item = await self._rewriter.stands(item)
             else:
                 return len(data), new is not None
