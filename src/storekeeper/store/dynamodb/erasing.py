@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,7 +23,7 @@ from storekeeper.domain.errors import Overloaded, StoreUnavailable
 from storekeeper.domain.types import Struct
 from storekeeper.store.dynamodb import parts
 from storekeeper.store.dynamodb.parts import LOG
-from storekeeper.store.dynamodb.redaction import redact
+from storekeeper.store.dynamodb.redaction import Redacted, redact
 from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.rewriting import Overtaken, Rewriter
 from storekeeper.store.dynamodb.tables import COMMITS
@@ -40,7 +40,7 @@ LOOK_S = 600.0
 EVERY = timedelta(days=1)
 # Links to set a password, and what else outlives an account for a while, have been purged by then.
 SETTLED_AFTER = timedelta(hours=3)
-PAGE = 100
+PAGE = 250
 BYTES_A_SECOND = 1_000_000
 SHORTEST_REST_S = 0.1
 # How often somebody else may be at the same entry before this node lets them, and for how long it
@@ -65,6 +65,14 @@ class Deleted(NamedTuple):
     seq: int
     all: int
     settled: int
+
+
+class NotYet(NamedTuple):
+    """It isn't known yet what should stand in an item's place."""
+
+
+NOT_YET = NotYet()
+Looked = Redacted | NotYet | None
 
 
 class Pass(Struct, frozen=True, kw_only=True):
@@ -115,7 +123,6 @@ class Eraser:
         """Goes on with a pass or makes one if accounts were deleted since the last; answers whether
         it came to its end. With `stop` set it leaves the rest for later."""
         stop = stop or asyncio.Event()
-        await self._replica.catch_up()
         deleted = await self._deleted()
         if deleted.settled <= self._known.done[1]:
             return False  # all that the shop ever deleted is erased, as far as this node knows
@@ -173,17 +180,16 @@ class Eraser:
     async def _step(self, at: Pass, stop: asyncio.Event) -> Pass:
         """Looks at some entries, then rests as long as reading them should have taken."""
         if self._replica.followed < at.end:
-            # What it doesn't hold yet it would take for something that doesn't stand.
             await self._replica.catch_up()
-        items = await self._remote.ask(lambda client: self._page(client, at.seq))
+        items = await self._remote.ask(lambda client: self._page(client, at.seq, at.end))
         if not items:
             raise StoreUnavailable(f"the log in {self._table} lacks entry {at.seq + 1}")
         entries, read = at.entries, 0
-        for item in items:
-            size, is_rewritten = await self._erase(item)
+        for item, new in await self._looked_at(items):
+            size, is_rewritten = await self._erase(item, new)
             entries += is_rewritten
             read += size
-        seq = min(at.end, int(items[-1]["sk"]["N"]))
+        seq = int(items[-1]["sk"]["N"])
         at = await self._keep(
             at, msgspec.structs.replace(at, turn=at.turn + 1, seq=seq, entries=entries)
         )
@@ -191,23 +197,41 @@ class Eraser:
             await _wait(stop, max(SHORTEST_REST_S, read / BYTES_A_SECOND))
         return at
 
-    async def _erase(self, item: Any) -> tuple[int, bool]:
-        """How many bytes the entry has, and whether it was rewritten."""
+    async def _looked_at(self, items: Sequence[Any]) -> list[tuple[Any, Looked]]:
+        """Items of a page, each with what should stand there; those whose data lies elsewhere, or
+        which somebody left unfinished, are to be looked at one by one."""
+        at_once = [item for item in items if "data" in item and "loose" not in item]
+
+        def look(reader: Reader) -> list[Redacted | None]:
+            return [redact(reader, item, bytes(item["data"]["B"])) for item in at_once]
+
+        found = await self._replica.ask(look, long=True, fresh=False)
+        known = {item["sk"]["N"]: new for item, new in zip(at_once, found, strict=True)}
+        return [(item, known.get(item["sk"]["N"], NOT_YET)) for item in items]
+
+    async def _erase(self, item: Any, new: Looked) -> tuple[int, bool]:
+        """Puts `new` in the item's place. How many bytes the entry has, and whether it was
+        rewritten."""
+        size = len(item["data"]["B"]) if "data" in item else 0
         for tried in range(TRIES):
             try:
-                item = await self._rewriter.settle(item)
-                item, data = await self._remote.ask(lambda client: self._data(client, item))
-                new = await self._replica.ask(
-                    lambda reader: redact(reader, item, data), long=True, fresh=False
-                )
+                if isinstance(new, NotYet):
+                    item = await self._rewriter.settle(item)
+                    item, data = await self._remote.ask(lambda client: self._data(client, item))
+                    size = len(data)
+                    if "loose" in item:
+                        raise Overtaken
+                    new = await self._replica.ask(
+                        lambda reader: redact(reader, item, data), long=True, fresh=False
+                    )
                 if new is not None:
                     await self._rewriter.replace(item, new)
             except Overtaken:
                 rest = FIRST_REST_S * 2**tried
                 await asyncio.sleep(random.uniform(0, rest))  # noqa: S311 - only spreads
-                item = await self._rewriter.stands(item)
+                item, new = await self._rewriter.stands(item), NOT_YET
             else:
-                return len(data), new is not None
+                return size, new is not None
         raise Overloaded(
             f"others are at entry {item['sk']['N']} of the log all the time", retry_after=60
         )
@@ -215,11 +239,16 @@ class Eraser:
     async def _data(self, client: DynamoDBClient, item: Any) -> tuple[Any, bytes]:
         return await parts.read(client, self._table, item)
 
-    async def _page(self, client: DynamoDBClient, seq: int) -> list[Any]:
+    async def _page(self, client: DynamoDBClient, seq: int, end: int) -> list[Any]:
+        """The next entries after `seq`, none after `end`."""
         answer = await client.query(
             TableName=self._table,
-            KeyConditionExpression="pk = :log AND sk > :seq",
-            ExpressionAttributeValues={":log": LOG, ":seq": {"N": str(seq)}},
+            KeyConditionExpression="pk = :log AND sk BETWEEN :next AND :end",
+            ExpressionAttributeValues={
+                ":log": LOG,
+                ":next": {"N": str(seq + 1)},
+                ":end": {"N": str(end)},
+            },
             ConsistentRead=True,
             Limit=PAGE,
         )

@@ -1,7 +1,6 @@
 """An entry of the log without the personal data of accounts whose deletion is done.
 
-What goes is decided by `domain.erasure`; here it is taken out of an entry's bytes. The replica that
-is asked who is deleted, and what stands, must hold the entry.
+What goes is decided by `domain.erasure`; here it is taken out of an entry's bytes.
 """
 
 from __future__ import annotations
@@ -14,11 +13,13 @@ import msgspec
 from storekeeper.domain.accounts import EMAIL
 from storekeeper.domain.changes import ChangeSet
 from storekeeper.domain.erasure import RULES, Gone, owner_of, owners_of, redacted, redacted_record
+from storekeeper.domain.errors import StoreUnavailable
 from storekeeper.domain.orders import Order
 from storekeeper.store.dynamodb import entries
 from storekeeper.store.dynamodb.entries import Entry
 from storekeeper.store.sqlite import kinds
 from storekeeper.store.sqlite.reader import Reader
+from storekeeper.store.sqlite.rows import scalar
 from storekeeper.store.sqlite.transfer import Row, Rows
 
 _DELETED = """
@@ -47,12 +48,18 @@ class Redacted(NamedTuple):
 
 
 def redact(reader: Reader, item: Any, data: bytes) -> Redacted | None:
-    """What should stand instead of the entry of the log's `item`; None where it may stay."""
+    """What should stand instead of the entry of the log's `item`; None where it may stay.
+
+    Raises `StoreUnavailable` where the replica, which says who is deleted and what stands, doesn't
+    hold the entry yet: what it doesn't know isn't what stands no more.
+    """
     seq, format = int(item["sk"]["N"]), int(item["format"]["N"])
     entry = entries.decode(seq, format, data, "")
     connection = reader.connection
     connection.execute("BEGIN")
     try:
+        if scalar(connection, "SELECT seq FROM followed") < seq:
+            raise StoreUnavailable(f"this node hasn't followed the log to entry {seq} yet")
         if isinstance(entry, Entry):
             new = _redact_changes(reader, entry.changes, data)
         else:
