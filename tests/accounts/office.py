@@ -111,10 +111,13 @@ class Office:
         principal = Principal(account_id=account.id, role="customer")
         request = a_request(
             *((sku, 1) for sku in skus or ("MUG",)),
-            shipping_address=ADDRESS,
-            email=account.email,
-            note="Ring at Lovelace's",
-            **{"confirm": True, **fields},
+            **{
+                "shipping_address": ADDRESS,
+                "email": account.email,
+                "note": "Ring at Lovelace's",
+                "confirm": True,
+                **fields,
+            },
         )
         return (await self.checkout.place(Call(principal=principal), request)).order
 

@@ -6,7 +6,12 @@ import csv
 import io
 from pathlib import Path
 
+from storekeeper.app import open_shop
+from storekeeper.config import Settings
+from storekeeper.services.base import BY_SYSTEM
 from tests.cli.terminal import terminal_on_dynamodb
+from tests.support import tables
+from tests.support.clock import Clock
 
 GOODS = "sku,name,price\nKETTLE,The kettle,29.00\n"
 COUNT = "sku,location,on_hand\nKETTLE,main,7\n"
@@ -41,3 +46,18 @@ def test_a_backup_of_a_file_is_not_taken_for_one_of_the_tables(tmp_path: Path) -
     assert ended.code == 2
     assert "point-in-time recovery" in ended.err
     assert not (tmp_path / "copy.db").exists()
+
+
+async def test_verify_tells_whom_the_log_may_still_name(tmp_path: Path) -> None:
+    """Whoever promised to forget somebody wants to know when it is true."""
+    terminal = terminal_on_dynamodb(tmp_path)
+    settings = Settings(database=str(tmp_path / "data/shop.db"), **tables.settings_of(tmp_path))
+    clock = Clock()
+    async with open_shop(settings, clock=clock) as shop:
+        ada = await shop.accounts.create(
+            BY_SYSTEM, email="ada@example.com", name="Ada", role="customer"
+        )
+        await shop.account_removal.remove(BY_SYSTEM, ada.id)
+        clock.advance(minutes=6)
+        await shop.account_removal.finish()
+    assert "may still tell of 1 deleted account;" in terminal.ok("verify").out

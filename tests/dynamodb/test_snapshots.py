@@ -58,8 +58,14 @@ def elsewhere(settings: Settings, folder: Path) -> Settings:
     return msgspec.structs.replace(settings, database=str(folder / "shop.db"))
 
 
-def keeper(settings: Settings, shop: Shop, log_id: str, every: int = 1) -> Snapshots:
+def keeper(
+    settings: Settings, shop: Shop, log_id: str, every: int = 1, erased: int = 0
+) -> Snapshots:
     store: Any = shop.store
+
+    async def erased_up_to() -> int:
+        return erased
+
     return Snapshots(
         place_of(settings),
         settings.dynamodb_prefix,
@@ -67,6 +73,7 @@ def keeper(settings: Settings, shop: Shop, log_id: str, every: int = 1) -> Snaps
         log_id=log_id,
         every=every,
         followed=lambda: store.followed,
+        erased=erased_up_to,
     )
 
 
@@ -125,6 +132,30 @@ async def test_snapshots_are_made_in_time_and_old_ones_go(with_bucket) -> None:
     assert [key.rpartition("/")[2] for key in keys] == [
         f"{seq:012}{end}" for seq in (6, 8, 10) for end in (".db.gz", ".json")
     ]
+
+
+async def test_what_was_erased_is_in_no_snapshot_any_more(with_bucket) -> None:
+    """A bucket would tell of who left until the shop has sold another 50,000 times."""
+    log_id = await log_of(with_bucket)
+    folder = folder_of(with_bucket.dynamodb_prefix)
+
+    async def keys() -> list[str]:
+        async with open_bucket(place_of(with_bucket)) as bucket:
+            return [key.removeprefix(folder) for key in await bucket.keys(folder)]
+
+    async with open_shop(with_bucket) as shop:
+        for number in range(4):
+            await remember(shop, f"n{number}")
+            if number < 2:
+                assert await keeper(with_bucket, shop, log_id).take_if_due()
+        async with open_bucket(place_of(with_bucket)) as bucket:
+            await bucket.write(f"{folder}{3:012}.db.gz", b"nobody came to describe it")
+        assert not await keeper(with_bucket, shop, log_id, every=50, erased=5).take_if_due()
+        assert len(await keys()) == 5
+        snapshots = keeper(with_bucket, shop, log_id, every=50, erased=4)
+        assert await snapshots.take_if_due()
+        assert await keys() == [f"{4:012}.db.gz", f"{4:012}.json"]
+        assert not await snapshots.take_if_due()
 
 
 async def test_a_damaged_snapshot_is_passed_over(with_bucket, tmp_path) -> None:
@@ -201,4 +232,4 @@ async def test_without_the_storage_a_node_follows_the_whole_log(with_bucket, tmp
     down = msgspec.structs.replace(with_bucket, snapshot_endpoint_url="http://127.0.0.1:9")
     async with open_shop(elsewhere(down, tmp_path / "new")) as node:
         assert await node.store.get(Setting, "a") is not None
-        assert set(node.store.loops()) == {"views", "snapshots"}
+        assert set(node.store.loops()) == {"views", "snapshots", "erasure"}

@@ -9,6 +9,8 @@ import msgspec
 
 from storekeeper.domain.types import AccountId, ShortText, Struct
 
+# The scope of claims on addresses.
+EMAIL = "email"
 Role = Literal["customer", "staff", "admin"]
 AccountStatus = Literal["active", "deleting", "deleted"]
 # Who keeps an account's credentials; empty: this shop.

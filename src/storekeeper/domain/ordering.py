@@ -211,33 +211,29 @@ def expire(order: Order, step: Step) -> tuple[Order, ChangeSet]:
 
 
 def without_personal_data(order: Order, step: Step) -> Order:
-    """The order with nothing left that says who it was for; the same where nothing does.
+    """The order's next version, with nothing left that says who it was for; the same version where
+    nothing does."""
+    bare = redacted(order)
+    return order if bare == order else moved(bare, step, "personal_data_removed")
+
+
+def redacted(order: Order) -> Order:
+    """The same version of the order with nothing that says who it was for.
 
     The customer's id stays: it leads to an account that holds no personal data either. Reasons go
     also where staff wrote them down: they are what the customer said. What a shipment was sent
     with stays.
     """
-    timeline = tuple(
-        msgspec.structs.replace(one, detail="") if one.kind in WITH_REASON else one
-        for one in order.timeline
-    )
-    returns = tuple(msgspec.structs.replace(one, reason="") for one in order.returns)
-    if (
-        not order.email
-        and order.shipping_address is None
-        and not order.note
-        and timeline == order.timeline
-        and returns == order.returns
-    ):
-        return order
-    return moved(
-        msgspec.structs.replace(order, timeline=timeline),
-        step,
-        "personal_data_removed",
+    return msgspec.structs.replace(
+        order,
         email="",
         shipping_address=None,
         note="",
-        returns=returns,
+        returns=tuple(msgspec.structs.replace(one, reason="") for one in order.returns),
+        timeline=tuple(
+            msgspec.structs.replace(one, detail="") if one.kind in WITH_REASON else one
+            for one in order.timeline
+        ),
     )
 
 

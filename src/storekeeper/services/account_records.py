@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from storekeeper.domain.accounts import (
+    EMAIL,
     Account,
     ApiKey,
     Principal,
@@ -26,7 +27,6 @@ from storekeeper.domain.ordering import Step
 from storekeeper.domain.work import Setting
 from storekeeper.store.port import Store
 
-EMAIL = "email"
 ADMINS = "admins"
 _NOBODY = "nobody"
 _PAGE = 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from storekeeper.domain import events
-from storekeeper.domain.accounts import Account, ApiKey, normal_email
+from storekeeper.domain.accounts import EMAIL, Account, ApiKey, normal_email
 from storekeeper.domain.carts import Cart
 from storekeeper.domain.changes import ChangeSet, Delete, Put, Release, Stale
 from storekeeper.domain.errors import Forbidden, NotFound, OpenOrders
@@ -13,7 +13,6 @@ from storekeeper.domain.ordering import without_personal_data
 from storekeeper.domain.orders import OPEN_STATES, Order
 from storekeeper.domain.types import AccountId
 from storekeeper.services.account_records import (
-    EMAIL,
     account_event,
     changed,
     ending_admin,

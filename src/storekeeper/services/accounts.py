@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from storekeeper.domain import events
-from storekeeper.domain.accounts import Account, Email, Principal, Role, normal_email
+from storekeeper.domain.accounts import EMAIL, Account, Email, Principal, Role, normal_email
 from storekeeper.domain.changes import ChangeSet, Put, Release, Taken
 from storekeeper.domain.errors import AlreadyExists, Conflict, Invalid
 from storekeeper.domain.events import Event
@@ -15,7 +15,6 @@ from storekeeper.domain.types import AccountId, Struct
 from storekeeper.identity.addresses import clean_email
 from storekeeper.identity.passwords import Passwords
 from storekeeper.services.account_records import (
-    EMAIL,
     account_by_email,
     account_event,
     active_account,

@@ -10,6 +10,7 @@ import msgspec
 
 from storekeeper.domain import events
 from storekeeper.domain.accounts import (
+    EMAIL,
     Account,
     OutsideIdentity,
     Principal,
@@ -23,7 +24,6 @@ from storekeeper.domain.types import AccountId, ShortText
 from storekeeper.identity.addresses import clean_email
 from storekeeper.identity.outside import Outsider, OutsideTokens, let_in
 from storekeeper.services.account_records import (
-    EMAIL,
     account_event,
     changed,
     email_claim,

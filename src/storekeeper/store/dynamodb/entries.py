@@ -3,6 +3,9 @@
 An entry says what was admitted, when, and under which ids stock alerts were raised. With that,
 deciding it again on any node that has followed the log up to here gives the same rows. A shop that
 was copied here begins with entries of another format: its rows, to be written as they are.
+
+An entry whose personal data was erased says so by its format, as replaying it takes one more step
+(`store.dynamodb.erased`).
 """
 
 from __future__ import annotations
@@ -25,6 +28,10 @@ from storekeeper.store.sqlite.transfer import Row, Rows
 
 FORMAT = 1
 ROWS_FORMAT = 2
+# What each becomes when something of it is erased.
+ERASED_FORMATS = {FORMAT: 3, ROWS_FORMAT: 4}
+ROWS_FORMATS = frozenset({ROWS_FORMAT, ERASED_FORMATS[ROWS_FORMAT]})
+_NEWEST = max(ERASED_FORMATS.values())
 # What nearly every entry says, so that even a single order compresses well. Never change it:
 # entries that were written with it are read with it. Another one needs another FORMAT.
 _WORDS = (
@@ -60,6 +67,7 @@ class Entry(NamedTuple):
     alert_ids: tuple[str, ...]
     changes: tuple[ChangeSet, ...]
     node: str
+    is_erased: bool = False
 
 
 class Copied(NamedTuple):
@@ -70,6 +78,7 @@ class Copied(NamedTuple):
     copy: str
     written: int
     found: Rows | None
+    is_erased: bool = False
 
 
 class _Change(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -110,8 +119,7 @@ def encode(admitted: Sequence[Admitted], at: datetime) -> bytes:
         changes=tuple(_wire(result.change) for result in admitted),
         alert_ids=tuple(event.id for result in admitted for event in result.events),
     )
-    packer = zlib.compressobj(6, zdict=_DICTIONARY)
-    return packer.compress(_encode(body)) + packer.flush()
+    return _pack(_encode(body))
 
 
 def encode_rows(copy: str, written: int, found: Rows | None) -> bytes:
@@ -122,22 +130,54 @@ def encode_rows(copy: str, written: int, found: Rows | None) -> bytes:
 
 def decode(seq: int, format: int, data: bytes, node: str) -> Entry | Copied:
     """The entry; raises `StoreUnavailable` for one that this version can't read."""
-    if format not in (FORMAT, ROWS_FORMAT):
+    if not FORMAT <= format <= _NEWEST:
         raise StoreUnavailable(
             f"entry {seq} of the log has format {format}, this Storekeeper knows up to "
-            f"{ROWS_FORMAT}; update Storekeeper on this machine"
+            f"{_NEWEST}; update Storekeeper on this machine"
         )
+    is_erased = format in ERASED_FORMATS.values()
     try:
-        if format == ROWS_FORMAT:
+        if format in ROWS_FORMATS:
             rows = _decode_rows(zlib.decompress(data))
             found = Rows(rows.table, rows.columns, rows.rows) if rows.table else None
-            return Copied(seq, rows.copy, rows.written, found)
-        unpacker = zlib.decompressobj(zdict=_DICTIONARY)
-        body = _decode(unpacker.decompress(data) + unpacker.flush())
+            return Copied(seq, rows.copy, rows.written, found, is_erased)
+        body = _decode(_unpack(data))
         changes = tuple(_change(change) for change in body.changes)
     except (zlib.error, msgspec.MsgspecError, KeyError) as error:
         raise StoreUnavailable(f"entry {seq} of the log is damaged: {error}") from error
-    return Entry(seq, body.at, body.alert_ids, changes, node)
+    return Entry(seq, body.at, body.alert_ids, changes, node, is_erased)
+
+
+def with_changes(data: bytes, before: Sequence[ChangeSet], after: Sequence[ChangeSet]) -> bytes:
+    """An entry with puts, claims and releases as in `after` instead of `before`, what it was
+    decoded as. All else stays as it was written, also what only a newer version knows of."""
+    body = msgspec.json.decode(_unpack(data))
+    for wire, old, new in zip(body["changes"], before, after, strict=True):
+        if new is old:
+            continue
+        for at, (was, put) in enumerate(zip(old.puts, new.puts, strict=True)):
+            if put is not was:
+                wire["puts"][at][1] = msgspec.to_builtins(put.record)
+        for name in ("claims", "releases"):
+            pairs = zip(wire.get(name, ()), getattr(old, name), strict=True)
+            wire[name] = [written for written, one in pairs if one in getattr(new, name)]
+    return _pack(_encode(body))
+
+
+def with_rows(data: bytes, rows: Sequence[Row]) -> bytes:
+    """An entry of a copy with other rows of the same table."""
+    body = msgspec.msgpack.decode(zlib.decompress(data))
+    return zlib.compress(msgspec.msgpack.encode({**body, "rows": rows}))
+
+
+def _pack(body: bytes) -> bytes:
+    packer = zlib.compressobj(6, zdict=_DICTIONARY)
+    return packer.compress(body) + packer.flush()
+
+
+def _unpack(data: bytes) -> bytes:
+    unpacker = zlib.decompressobj(zdict=_DICTIONARY)
+    return unpacker.decompress(data) + unpacker.flush()
 
 
 def _wire(change: ChangeSet) -> _Change:

@@ -17,9 +17,11 @@ from pathlib import Path
 from storekeeper.domain.admission import Admitted, admit
 from storekeeper.domain.changes import ChangeSet
 from storekeeper.domain.errors import Overloaded, StoreUnavailable
+from storekeeper.store.dynamodb import erased
 from storekeeper.store.dynamodb.entries import Copied, Entry
 from storekeeper.store.dynamodb.log import Behind, Log
 from storekeeper.store.port import ANY_PRODUCT
+from storekeeper.store.sqlite.addresses import drop_addresses, held_addresses
 from storekeeper.store.sqlite.known import Known
 from storekeeper.store.sqlite.rows import scalar
 from storekeeper.store.sqlite.stamps import Stamps
@@ -221,18 +223,25 @@ class Follower(Writer):
         self._known = Known()
         if entry.found is not None:
             write(self._connection, entry.found)
+            if entry.is_erased:
+                ids = erased.copied_without_address(entry.found)
+                drop_addresses(self._connection, ids)
         self._connection.execute(
             "INSERT INTO copied VALUES (?1, ?2) ON CONFLICT DO UPDATE SET is_whole = ?2",
             (entry.copy, int(entry.found is None)),
         )
 
     def _replay(self, entry: Entry) -> None:
-        writes_products = ("catalog", ANY_PRODUCT) in stamps_of(entry.changes)
+        changes = entry.changes
+        if entry.is_erased:
+            ids = erased.put_without_address(changes)
+            changes = erased.releasing(changes, held_addresses(self._connection, ids))
+        writes_products = ("catalog", ANY_PRODUCT) in stamps_of(changes)
         if writes_products:
             self._known = Known()
-        state = self._load(entry.changes)
-        ids = iter(entry.alert_ids)
-        results = admit(entry.changes, state, entry.at, lambda: next(ids))
+        state = self._load(changes)
+        alert_ids = iter(entry.alert_ids)
+        results = admit(changes, state, entry.at, lambda: next(alert_ids))
         admitted = [result for result in results if isinstance(result, Admitted)]
         if len(admitted) < len(results):
             refused = next(result for result in results if isinstance(result, Exception))

@@ -170,10 +170,9 @@ class Log:
         return Found(found, is_all="LastEvaluatedKey" not in answer)
 
     async def _entry(self, client: DynamoDBClient, item: Any) -> Entry | Copied:
-        lies_here = "data" in item
-        data = item["data"]["B"] if lies_here else await parts.join(client, self._table, item)
+        item, data = await parts.read(client, self._table, item)
         number, format = int(item["sk"]["N"]), int(item["format"]["N"])
-        return entries.decode(number, format, bytes(data), item["by"]["S"][:NODE_DIGITS])
+        return entries.decode(number, format, data, item["by"]["S"][:NODE_DIGITS])
 
     async def _try_to_write(self, client: DynamoDBClient) -> None:
         try:

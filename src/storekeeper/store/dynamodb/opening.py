@@ -54,6 +54,7 @@ def open_store(
     store = DynamoStore(
         replica, remote=remote, prefix=prefix, log_id=log_id, clock=clock, new_id=new_id, **limits
     )
+    store.keep_erased()
     if views:
         store.keep_views()
     if snapshots:

@@ -15,7 +15,7 @@ import hashlib
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 LOOK_S = 60.0
 # The newest are kept: one may be in use while the next is made.
 KEPT = 3
+OBJECT = ".db.gz"
 LEVEL = 6
 _COPY_BYTES = 2**20
 
@@ -48,7 +49,11 @@ class Description(Struct, frozen=True, kw_only=True):
 
 
 class Snapshots:
-    """Makes snapshots of the replica `path` whenever `every` more entries are in it."""
+    """Makes snapshots of the replica `path` whenever `every` more entries are in it.
+
+    `erased` answers up to which entry personal data was erased: a snapshot of an earlier one may
+    hold some still, so a new one takes its place and those of earlier entries go.
+    """
 
     def __init__(
         self,
@@ -59,6 +64,7 @@ class Snapshots:
         log_id: str,
         every: int,
         followed: Callable[[], int],
+        erased: Callable[[], Awaitable[int]],
     ) -> None:
         self._place = place
         self._folder = folder_of(prefix)
@@ -66,6 +72,7 @@ class Snapshots:
         self._log_id = log_id
         self._every = every
         self._followed = followed
+        self._erased = erased
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -74,11 +81,15 @@ class Snapshots:
                 await asyncio.wait_for(stop.wait(), LOOK_S)
 
     async def take_if_due(self) -> bool:
-        """Makes a snapshot if the newest is too old; answers whether it did."""
+        """Makes a snapshot if the newest is too old, or one holds what was erased; answers whether
+        it did."""
+        erased = await self._erased()
         async with open_bucket(self._place) as bucket:
             kept = [one for one in await described(bucket, self._folder) if self._is_ours(one)]
+            oldest = min((one.seq for one in kept), default=erased)
             newest = max((one.seq for one in kept), default=0)
-            if self._followed() < newest + self._every:
+            due = newest + self._every if oldest >= erased else erased
+            if self._followed() < due:
                 return False
             # Always the same names: what a stop in the middle leaves is overwritten by the next.
             with _beside(self._path, "snapshot") as (copy, packed):
@@ -87,7 +98,7 @@ class Snapshots:
                     return False
                 await bucket.upload(object_key(self._folder, made.seq), packed)
             await bucket.write(description_key(self._folder, made.seq), msgspec.json.encode(made))
-            await self._remove_old(bucket)
+            await self._remove_old(bucket, erased)
         log.info("snapshot made", entry=made.seq, bytes=made.bytes)
         return True
 
@@ -112,11 +123,19 @@ class Snapshots:
             sha256=sha256,
         )
 
-    async def _remove_old(self, bucket: Bucket) -> None:
+    async def _remove_old(self, bucket: Bucket, erased: int) -> None:
         """The description first: what none describes is nobody's."""
-        for one in sorted(await described(bucket, self._folder), key=lambda one: one.seq)[:-KEPT]:
-            await bucket.remove(description_key(self._folder, one.seq))
-            await bucket.remove(object_key(self._folder, one.seq))
+        found = sorted(await described(bucket, self._folder), key=lambda one: one.seq)
+        old = {one.seq for one in found[:-KEPT]}
+        old |= {one.seq for one in found if self._is_ours(one) and one.seq < erased}
+        for seq in sorted(old):
+            await bucket.remove(description_key(self._folder, seq))
+            await bucket.remove(object_key(self._folder, seq))
+        # A stop between both left one without a description.
+        known = {object_key(self._folder, one.seq) for one in found}
+        for key in await bucket.keys(self._folder):
+            if key.endswith(OBJECT) and key not in known and key < object_key(self._folder, erased):
+                await bucket.remove(key)
 
 
 async def fetch(place: Place, prefix: str, *, path: Path, log_id: str) -> int:
@@ -189,7 +208,7 @@ def folder_of(prefix: str) -> str:
 
 
 def object_key(folder: str, seq: int) -> str:
-    return f"{folder}{seq:012}.db.gz"
+    return f"{folder}{seq:012}{OBJECT}"
 
 
 def description_key(folder: str, seq: int) -> str:

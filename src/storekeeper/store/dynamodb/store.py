@@ -26,6 +26,7 @@ from storekeeper.domain.errors import Overloaded, StoreUnavailable
 from storekeeper.store.dynamodb.bucket import Place
 from storekeeper.store.dynamodb.checking import Checker
 from storekeeper.store.dynamodb.entries import Copied, Entry
+from storekeeper.store.dynamodb.erasing import Eraser
 from storekeeper.store.dynamodb.follower import PARTIAL, Follower
 from storekeeper.store.dynamodb.log import Log
 from storekeeper.store.dynamodb.remote import Remote
@@ -74,9 +75,11 @@ class DynamoStore(SqliteStore):
         self._log = Log(remote, prefix)
         self._log_id = log_id
         self._views: Views | None = None
-        self._views_remote: Remote | None = None
+        self._eraser: Eraser | None = None
+        self._beside: Remote | None = None
         self._snapshots: Snapshots | None = None
         self._prefix = prefix
+        self._clock = clock
         self._next_look: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._looked_at = 0.0
@@ -172,10 +175,12 @@ class DynamoStore(SqliteStore):
 
     def keep_views(self) -> None:
         """Lets this node keep the tables for other programs, when it is its turn."""
-        # Of its own: throttling of these tables must not slow the log down.
-        self._views_remote = self._remote.sibling()
-        log = Log(self._views_remote, self._prefix)
-        self._views = Views(self._views_remote, self._prefix, log, self)
+        remote = self._remote_beside()
+        self._views = Views(remote, self._prefix, Log(remote, self._prefix), self)
+
+    def keep_erased(self) -> None:
+        """Lets this node erase personal data of deleted accounts in the log, when it is its turn."""
+        self._eraser = Eraser(self._remote_beside(), self._prefix, self, self._clock)
 
     def keep_snapshots(self, place: Place, *, every: int) -> None:
         """Lets this node put snapshots of its replica into a bucket, when it is its turn."""
@@ -186,7 +191,17 @@ class DynamoStore(SqliteStore):
             log_id=self._log_id,
             every=every,
             followed=lambda: self.followed,
+            erased=self._erased_up_to,
         )
+
+    def _remote_beside(self) -> Remote:
+        """For the work beside requests: throttling that it meets must not slow the log down."""
+        if self._beside is None:
+            self._beside = self._remote.sibling()
+        return self._beside
+
+    async def _erased_up_to(self) -> int:
+        return await self._eraser.erased_up_to() if self._eraser is not None else 0
 
     @property
     def followed(self) -> int:
@@ -194,16 +209,21 @@ class DynamoStore(SqliteStore):
         return self._follower.seq
 
     def loops(self) -> dict[str, Loop]:
-        keepers = {"views": self._views, "snapshots": self._snapshots}
+        keepers = {"views": self._views, "snapshots": self._snapshots, "erasure": self._eraser}
         return {name: keeper.run for name, keeper in keepers.items() if keeper is not None}
 
     async def gauges(self) -> dict[str, float]:
-        return {"storekeeper_views_lag_entries": await self._views.lag()} if self._views else {}
+        found: dict[str, float] = {}
+        if self._views is not None:
+            found["storekeeper_views_lag_entries"] = await self._views.lag()
+        if self._eraser is not None:
+            found["storekeeper_erasure_waiting_accounts"] = await self._eraser.waiting()
+        return found
 
     async def verify_views(self) -> list[ViewDifference]:
-        if self._views is None or self._views_remote is None:
+        if self._views is None or self._beside is None:
             return []
-        return await Checker(self._views_remote, self._prefix, self, self._views).differences()
+        return await Checker(self._beside, self._prefix, self, self._views).differences()
 
     async def check_writable(self) -> None:
         await self.catch_up()
@@ -217,7 +237,7 @@ class DynamoStore(SqliteStore):
         if self._looking is not None:
             await asyncio.wait([self._looking])
         await super().close()
-        for remote in (self._views_remote, self._remote):
+        for remote in (self._beside, self._remote):
             if remote is not None:
                 await asyncio.to_thread(remote.close)
 
