@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from storekeeper.cli.console import UNAVAILABLE, USAGE
+from storekeeper.store.dynamodb.entries import Copied
+from storekeeper.store.dynamodb.log import Log
 from storekeeper.store.dynamodb.opening import make_tables
 from storekeeper.store.dynamodb.remote import Remote
+from storekeeper.store.sqlite.transfer import Rows
 from tests.cli.terminal import Terminal
 from tests.contract.engines import prefix_of
 from tests.support import faulty_dynamodb as dynamo
@@ -158,6 +161,16 @@ def test_tables_of_something_else(terminal, tmp_path):
     remote.call(make)
     remote.close()
     says(terminal, SERVE, "isn't one of Storekeeper's", "STOREKEEPER_DYNAMODB_PREFIX")
+
+
+@pytest.mark.parametrize("command", [SERVE, ("verify",)], ids=["serve", "verify"])
+def test_tables_with_half_a_shop(terminal, tmp_path, command):
+    with_tables(tmp_path)
+    remote = Remote(region=REGION, endpoint=local_engines.url("dynamodb"))
+    rows = Rows("claim", ("scope", "value", "owner", "note"), (("sku", "KETTLE", "1", ""),))
+    Log(remote, prefix_of(tmp_path)).append_copied(Copied(1, "a copy", 1, rows))
+    remote.close()
+    says(terminal, command, "isn't finished", "`storekeeper copy` again", "remove the tables")
 
 
 @pytest.mark.parametrize(
