@@ -147,7 +147,7 @@ def test_missing_tables(terminal):
     says(terminal, SERVE, "there is no table", "storekeeper init", "STOREKEEPER_DYNAMODB_PREFIX")
 
 
-def test_tables_of_something_else(terminal, tmp_path):
+def test_tables_of_something_else(terminal, tmp_path, proxy):
     remote = Remote(region=REGION, endpoint=local_engines.url("dynamodb"))
 
     async def make(client):
@@ -158,9 +158,19 @@ def test_tables_of_something_else(terminal, tmp_path):
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         )
 
+    async def names(client):
+        pages = client.get_paginator("list_tables").paginate()
+        return {name async for page in pages for name in page["TableNames"]}
+
     remote.call(make)
-    remote.close()
-    says(terminal, SERVE, "isn't one of Storekeeper's", "STOREKEEPER_DYNAMODB_PREFIX")
+    try:
+        for command in (SERVE, INIT):
+            says(terminal, command, "isn't one of Storekeeper's", "STOREKEEPER_DYNAMODB_PREFIX")
+        made = {name for name in remote.call(names) if name.startswith(prefix_of(tmp_path))}
+        assert made == {f"{prefix_of(tmp_path)}commits"}  # `init` leaves nothing behind
+        assert proxy.calls["UpdateTimeToLive"] == proxy.calls["UpdateContinuousBackups"] == 0
+    finally:
+        remote.close()
 
 
 @pytest.mark.parametrize("command", [SERVE, ("verify",)], ids=["serve", "verify"])
