@@ -54,7 +54,9 @@ async def _create(client: DynamoDBClient, table: Table, prefix: str) -> list[str
     await _wait_until_active(client, name)
     done.extend(await _add_indexes(client, table, name))
     if table.ttl is not None and await _set_expiry(client, name, table.ttl):
-        done.append(f"time to live is on for {name}: an item with {table.ttl!r} goes at that second")
+        done.append(
+            f"time to live is on for {name}: an item with {table.ttl!r} goes at that second"
+        )
     recovery = await _set_recovery(client, name)
     if recovery:
         done.append(recovery)
