@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 
 from tests.cli.terminal import terminal_on_dynamodb
+from tools.engines.launch import free_port
 
 GOODS = "sku,name,price\nKETTLE,The kettle,29.00\n"
+# Nothing listens there, which is worth a line in the log.
+NO_BUCKET = {
+    "STOREKEEPER_SNAPSHOT_BUCKET": "snapshots",
+    "STOREKEEPER_SNAPSHOT_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}",
+}
 COUNT = "sku,location,on_hand\nKETTLE,main,7\n"
 
 
@@ -22,8 +29,12 @@ def test_a_shop_is_made_filled_checked_and_taken_out_again(tmp_path: Path) -> No
     terminal.ok("verify")
     for file in (tmp_path / "data").glob("*replica.db*"):
         file.unlink()
-    (row,) = csv.DictReader(io.StringIO(terminal.ok("export", "stock").out))
+    ended = terminal.ok("export", "stock", **NO_BUCKET)
+    (row,) = csv.DictReader(io.StringIO(ended.out))
     assert (row["sku"], row["on_hand"]) == ("KETTLE", "7")
+    # What is logged is never mixed into what a program reads.
+    (line,) = ended.err.splitlines()
+    assert json.loads(line)["event"] == "no snapshot can be had; following the whole log"
 
 
 def test_the_demo_shop_can_be_looked_at_on_dynamodb_too(tmp_path: Path) -> None:
