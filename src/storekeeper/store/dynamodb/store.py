@@ -37,6 +37,7 @@ from storekeeper.store.sqlite.reader import Reader
 from storekeeper.store.sqlite.stamps import Stamps
 from storekeeper.store.sqlite.store import SqliteStore
 from storekeeper.store.sqlite.writer import Writer
+from storekeeper.telemetry.outage import AWAY, Outage
 
 R = TypeVar("R")
 logger = structlog.get_logger(__name__)
@@ -237,16 +238,18 @@ class DynamoStore(SqliteStore):
     async def _follow(self) -> None:
         """Keeps the replica near the end of the log, whether anybody asks or not."""
         rest = FOLLOW_S
+        outage = Outage(logger, "following the log")
         while not self._closing:
             await self._rest(rest)
             try:
                 if self._age() > FOLLOW_S:
                     await self.catch_up()
                 rest = FOLLOW_S
-            except (StoreUnavailable, Overloaded) as error:
+                outage.ends()
+            except AWAY as error:
                 # What DynamoDB still takes is left to those who wait for it.
                 rest = min(LONGEST_REST_S, rest * 2)
-                logger.warning("the log can't be followed", reason=error.detail)
+                outage.begins(error.detail)
             self._is_resting = False
 
     async def _rest(self, shortest: float) -> None:
