@@ -14,6 +14,7 @@ from storekeeper.domain.accounts import GUEST, Principal
 from storekeeper.domain.errors import ProviderUnavailable, TooManyRequests, Unauthenticated
 from storekeeper.http import problems
 from storekeeper.http.security import Authenticator
+from storekeeper.store import asking
 from storekeeper.telemetry.logging import AccessLine
 
 # Every answer has these unless it says otherwise itself (OWASP, REST security).
@@ -77,6 +78,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
+        began = asking.begin()
         asked_id = authorization = None
         for name, value in scope["headers"]:
             if name == b"authorization":
@@ -138,6 +140,7 @@ class Gate:
             answer = problems.of_error(error, request_id).to_asgi_response()
             await answer(scope, receive, send_named)
         finally:
+            asking.end(began)
             seconds = time.perf_counter() - started
             self._finish(scope, method, principal, status or 500, seconds, request_id)
 
