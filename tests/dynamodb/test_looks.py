@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
 
 from storekeeper.domain.changes import ChangeSet, Put
+from storekeeper.domain.errors import Overloaded, StoreUnavailable
 from storekeeper.domain.work import Setting
 from storekeeper.store import asking
+from storekeeper.store.dynamodb import follower, remote
 from storekeeper.store.dynamodb import store as dynamo_store
-from tests.support.faulty_dynamodb import FaultyDynamo
+from tests.support.faulty_dynamodb import SILENT, FaultyDynamo
 from tests.support.nodes import node
 
 
@@ -59,3 +62,40 @@ async def test_requests_that_wait_together_share_a_look(tmp_path: Path) -> None:
             before = proxy.calls["Query"]
             await asyncio.gather(*(one(id) for id in range(20)))
             assert proxy.calls["Query"] - before == 1
+
+
+async def test_a_request_waits_for_its_look_only_so_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dynamo_store, "LONGEST_WAIT_S", 0.1)
+    with FaultyDynamo() as proxy:
+        async with node(tmp_path, 1, proxy.url) as shop:
+            await shop.store.catch_up()
+            proxy.fail("Query", SILENT, times=1)
+            began = asking.begin()
+            with pytest.raises(Overloaded) as told:
+                await shop.store.get(Setting, "a")
+            asking.end(began)
+            assert told.value.members["retry_after"] == 1
+            await shop.store.catch_up()  # the look itself went on
+
+
+async def test_reads_that_get_through_make_nobody_wait_longer_for_writes_that_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A customer would wait the whole patience for each try while only writes are throttled."""
+    monkeypatch.setattr(remote, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(remote, "SHORT_PATIENCE_S", 0.05)
+    monkeypatch.setattr(follower, "REFUSING_S", 0.0)
+    change = ChangeSet(puts=(Put(Setting(id="a", version=1, value="")),))
+    with FaultyDynamo() as proxy:
+        async with node(tmp_path, 1, proxy.url) as shop:
+            await shop.store.catch_up()
+            proxy.fail("PutItem", SILENT)
+            with pytest.raises(StoreUnavailable):
+                await shop.store.commit(change)
+            await shop.store.catch_up()
+            began = time.monotonic()
+            with pytest.raises(StoreUnavailable):
+                await shop.store.commit(change)
+            assert time.monotonic() - began < 0.7

@@ -309,7 +309,7 @@ async def test_an_index_of_another_shape_is_refused(on_tables) -> None:
     try:
         for table in (odd, tables.COMMITS, tables.PRODUCTS, tables.USERS):
             made = tables.creation(table, on_tables.dynamodb_prefix)
-            await remote.ask(lambda client, made=made: client.create_table(**made))
+            await remote.ask(partial(_create, made))
     finally:
         await asyncio.to_thread(remote.close)
     with pytest.raises(StoreUnavailable, match="by-customer"):
@@ -341,4 +341,8 @@ def _tells_expiry(done: Sequence[str], settings: Settings, table: str) -> bool:
 
 async def _expires(table: str, client: Any) -> bool:
     found = await client.describe_time_to_live(TableName=table)
-    return found["TimeToLiveDescription"]["TimeToLiveStatus"] == "ENABLED"
+    return bool(found["TimeToLiveDescription"]["TimeToLiveStatus"] == "ENABLED")
+
+
+async def _create(table: Any, client: Any) -> None:
+    await client.create_table(**table)

@@ -2,9 +2,9 @@
 
 Questions are answered by the replica, by the same code as on one machine. What depends on the
 newest state first asks the log whether there is more, once for a request and once for all who ask
-at the same time; the catalogue's pages only do if nobody has for `FOLLOW_S`, and wait no longer than that. A node that
-nobody asks looks every `IDLE_S`, and looks again before it trusts what it remembers. Commits are
-entries of the log (`store.dynamodb.log`).
+at the same time; the catalogue's pages only do if nobody has for `FOLLOW_S`, and wait no longer
+than that. A node that nobody asks looks every `IDLE_S`, and looks again before it trusts what it
+remembers. Commits are entries of the log (`store.dynamodb.log`).
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ logger = structlog.get_logger(__name__)
 FOLLOW_S = 0.25
 # The longest rest between looks that fail.
 LONGEST_REST_S = 4.0
-# The longest that a request waits for a look: one that is under way may be slow, and its own after.
-LONGEST_WAIT_S = 6.0
+# The longest that a request waits to know what is new: for a look that is under way, and its own.
+LONGEST_WAIT_S = 3.5
 # A node that couldn't look for so long doesn't trust what it remembers of accounts and prices.
 TRUSTED_S = 3.0
 # Each look costs a read unit, so a node that nobody asks rests so long between two.
