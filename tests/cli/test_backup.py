@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import subprocess
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import apsw
 import pytest
@@ -19,6 +23,7 @@ from storekeeper.domain.orders import Order
 from storekeeper.services.base import BY_SYSTEM, Call
 from storekeeper.services.checkout import LineRequest, PlaceOrder
 from storekeeper.services.inventory import ReceiveRequest
+from tests.support.processes import process, wait_for
 
 
 @pytest.fixture
@@ -153,7 +158,41 @@ async def test_a_damaged_backup_is_refused_and_the_shop_stays(settings, tmp_path
             put_back(settings, backup)
     async with a_shop(settings) as shop:
         assert sum((await shop.store.summary()).orders.values()) == 50
-    assert list((tmp_path / "shop").glob(".*part*")) == []
+    assert parts(tmp_path / "shop") == set()
+
+
+async def test_what_a_killed_backup_left_is_removed_by_the_next_and_one_under_way_is_let_be(
+    settings, tmp_path
+):
+    """It holds customers' data, and backups every night would fill the disk with it."""
+    target = tmp_path / "backup.db"
+    of_another = tmp_path / ".backup.db.old.1.part"
+    of_another.touch()
+    async with a_shop(settings):
+        with copying(settings, target) as killed:
+            killed.kill()
+            killed.wait()
+        (left,) = parts(tmp_path) - {of_another}
+        # As an earlier version named it; its process id has come to be that of a living process.
+        (tmp_path / f".backup.db.{os.getpid()}.part").touch()
+        (tmp_path / f".backup.db.{os.getpid()}.part-wal").touch()
+        with copying(settings, target) as living:
+            (its_own,) = parts(tmp_path) - {of_another}
+            assert its_own != left
+            copy(settings, target)
+            assert parts(tmp_path) == {its_own, of_another}
+            assert living.communicate("\n" * 100)[1] == ""
+            assert living.returncode == 0
+    assert parts(tmp_path) == {of_another}
+
+
+async def test_what_a_killed_restore_left_is_removed_by_the_next(settings, tmp_path):
+    async with a_shop(settings):
+        copy(settings, tmp_path / "backup.db")
+    left = tmp_path / "shop/.shop.db.1.part"
+    left.touch()
+    put_back(settings, tmp_path / "backup.db")
+    assert not left.exists()
 
 
 def test_another_programs_database_is_no_backup(settings, tmp_path):
@@ -202,6 +241,31 @@ def test_backup_and_restore_as_commands(terminal):
     back = terminal.ok("restore", "copy.db", "--json").json
     assert (back["bytes"], back["schema"]) == (done["bytes"], done["schema"])
     terminal.ok("verify")
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from storekeeper.store.sqlite.backup import back_up
+
+def wait(done, total):
+    print("copying", flush=True)
+    sys.stdin.readline()
+
+back_up(Path(sys.argv[1]), Path(sys.argv[2]), progress=wait)
+"""
+
+
+@contextlib.contextmanager
+def copying(settings: Settings, target: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process in the middle of a backup, that goes on with each line that it is sent."""
+    with process("-c", WORKER, settings.database, str(target)) as worker:
+        wait_for(worker, "copying")
+        yield worker
+
+
+def parts(folder: Path) -> set[Path]:
+    return set(folder.glob(".*part*"))
 
 
 def _scribbled(data: bytes) -> bytes:

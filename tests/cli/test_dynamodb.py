@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 
 from storekeeper.app import open_shop
@@ -12,8 +13,14 @@ from storekeeper.services.base import BY_SYSTEM
 from tests.cli.terminal import terminal_on_dynamodb
 from tests.support import tables
 from tests.support.clock import Clock
+from tools.engines.launch import free_port
 
 GOODS = "sku,name,price\nKETTLE,The kettle,29.00\n"
+# Nothing listens there, which is worth a line in the log.
+NO_BUCKET = {
+    "STOREKEEPER_SNAPSHOT_BUCKET": "snapshots",
+    "STOREKEEPER_SNAPSHOT_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}",
+}
 COUNT = "sku,location,on_hand\nKETTLE,main,7\n"
 
 
@@ -27,8 +34,12 @@ def test_a_shop_is_made_filled_checked_and_taken_out_again(tmp_path: Path) -> No
     terminal.ok("verify")
     for file in (tmp_path / "data").glob("*replica.db*"):
         file.unlink()
-    (row,) = csv.DictReader(io.StringIO(terminal.ok("export", "stock").out))
+    ended = terminal.ok("export", "stock", **NO_BUCKET)
+    (row,) = csv.DictReader(io.StringIO(ended.out))
     assert (row["sku"], row["on_hand"]) == ("KETTLE", "7")
+    # What is logged is never mixed into what a program reads.
+    (line,) = ended.err.splitlines()
+    assert json.loads(line)["event"] == "no snapshot can be had; following the whole log"
 
 
 def test_the_demo_shop_can_be_looked_at_on_dynamodb_too(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ async def test_a_new_node_begins_with_the_snapshot_and_follows_from_there(
             await remember(node, "e")
         assert await shop.store.get(Setting, "e") is not None
     left = {path.name for path in (tmp_path / "new").iterdir()}
-    assert not any("fetched" in name or "snapshot" in name for name in left)
+    assert not any("part" in name or "snapshot" in name for name in left)
 
 
 async def test_snapshots_are_made_in_time_and_old_ones_go(with_bucket) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 
 from storekeeper.app import Shop, copy_shop, create_tables, open_shop
+from storekeeper.config import Settings
 from storekeeper.domain.accounts import Account, Principal
 from storekeeper.domain.catalog import ProductDetails
 from storekeeper.domain.changes import ChangeSet, Put
@@ -304,12 +307,42 @@ async def test_an_index_of_another_shape_is_refused(on_tables) -> None:
     odd = tables.ORDERS._replace(indexes=(wrong, tables.ORDERS.indexes[1]))
     remote = Remote(region="eu-west-1", endpoint=on_tables.aws_endpoint_url)
     try:
-        await remote.ask(
-            lambda client: client.create_table(**tables.creation(odd, on_tables.dynamodb_prefix))
-        )
+        for table in (odd, tables.COMMITS, tables.PRODUCTS, tables.USERS):
+            made = tables.creation(table, on_tables.dynamodb_prefix)
+            await remote.ask(partial(_create, made))
     finally:
         await asyncio.to_thread(remote.close)
-    await asyncio.to_thread(create_tables, on_tables)
+    with pytest.raises(StoreUnavailable, match="by-customer"):
+        await asyncio.to_thread(create_tables, on_tables)
     with pytest.raises(StoreUnavailable, match="by-customer"):
         async with open_shop(on_tables):
             pass
+
+
+async def test_init_says_of_which_tables_it_switched_time_to_live_on(on_tables) -> None:
+    done = await asyncio.to_thread(create_tables, on_tables)
+    told = {table.name for table in tables.TABLES if _tells_expiry(done, on_tables, table.name)}
+    remote = Remote(region="eu-west-1", endpoint=on_tables.aws_endpoint_url)
+    try:
+        is_on = {
+            table.name
+            for table in tables.TABLES
+            if await remote.ask(partial(_expires, on_tables.dynamodb_prefix + table.name))
+        }
+    finally:
+        await asyncio.to_thread(remote.close)
+    assert told == is_on == {"commits", "users"}
+
+
+def _tells_expiry(done: Sequence[str], settings: Settings, table: str) -> bool:
+    name = f"{settings.dynamodb_prefix}{table}"
+    return any(sentence.startswith(f"time to live is on for {name}: ") for sentence in done)
+
+
+async def _expires(table: str, client: Any) -> bool:
+    found = await client.describe_time_to_live(TableName=table)
+    return bool(found["TimeToLiveDescription"]["TimeToLiveStatus"] == "ENABLED")
+
+
+async def _create(table: Any, client: Any) -> None:
+    await client.create_table(**table)

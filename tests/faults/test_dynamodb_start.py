@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from storekeeper.cli.console import UNAVAILABLE, USAGE
+from storekeeper.store.dynamodb.entries import Copied
+from storekeeper.store.dynamodb.log import Log
 from storekeeper.store.dynamodb.opening import make_tables
 from storekeeper.store.dynamodb.remote import Remote
+from storekeeper.store.sqlite.transfer import Rows
 from tests.cli.terminal import Terminal
 from tests.contract.engines import prefix_of
 from tests.support import faulty_dynamodb as dynamo
@@ -144,7 +147,7 @@ def test_missing_tables(terminal):
     says(terminal, SERVE, "there is no table", "storekeeper init", "STOREKEEPER_DYNAMODB_PREFIX")
 
 
-def test_tables_of_something_else(terminal, tmp_path):
+def test_tables_of_something_else(terminal, tmp_path, proxy):
     remote = Remote(region=REGION, endpoint=local_engines.url("dynamodb"))
 
     async def make(client):
@@ -155,9 +158,29 @@ def test_tables_of_something_else(terminal, tmp_path):
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         )
 
+    async def names(client):
+        pages = client.get_paginator("list_tables").paginate()
+        return {name async for page in pages for name in page["TableNames"]}
+
     remote.call(make)
+    try:
+        for command in (SERVE, INIT):
+            says(terminal, command, "isn't one of Storekeeper's", "STOREKEEPER_DYNAMODB_PREFIX")
+        made = {name for name in remote.call(names) if name.startswith(prefix_of(tmp_path))}
+        assert made == {f"{prefix_of(tmp_path)}commits"}  # `init` leaves nothing behind
+        assert proxy.calls["UpdateTimeToLive"] == proxy.calls["UpdateContinuousBackups"] == 0
+    finally:
+        remote.close()
+
+
+@pytest.mark.parametrize("command", [SERVE, ("verify",)], ids=["serve", "verify"])
+def test_tables_with_half_a_shop(terminal, tmp_path, command):
+    with_tables(tmp_path)
+    remote = Remote(region=REGION, endpoint=local_engines.url("dynamodb"))
+    rows = Rows("claim", ("scope", "value", "owner", "note"), (("sku", "KETTLE", "1", ""),))
+    Log(remote, prefix_of(tmp_path)).append_copied(Copied(1, "a copy", 1, rows))
     remote.close()
-    says(terminal, SERVE, "isn't one of Storekeeper's", "STOREKEEPER_DYNAMODB_PREFIX")
+    says(terminal, command, "isn't finished", "`storekeeper copy` again", "remove the tables")
 
 
 @pytest.mark.parametrize(

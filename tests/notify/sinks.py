@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from storekeeper.domain.changes import ChangeSet
+from storekeeper.domain.errors import StoreUnavailable
 from storekeeper.domain.events import Event
 from storekeeper.domain.work import Delivery
 from storekeeper.notify.port import DELIVERED, Outcome, Sink, failed
 from storekeeper.notify.relay import Relay
 from storekeeper.notify.retry import Retry
+from storekeeper.store.port import Store
 from tests.support.builders import an_event
 from tests.support.shop import Shop
 
@@ -60,6 +63,21 @@ class Pool:
         return list(self.members)
 
 
+class AwayStore:
+    """A store that a test takes away for a while; `refused` counts what was asked of it then."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.is_away = False
+        self.refused = 0
+
+    def __getattr__(self, name: str) -> Any:
+        if self.is_away:
+            self.refused += 1
+            raise StoreUnavailable("the disk is full")
+        return getattr(self._store, name)
+
+
 async def a_relay(shop: Shop, *sinks: Sink, attempts: int = 5) -> Relay:
     """A relay whose channels start now; waits are the longest that chance allows."""
     relay = Relay(
@@ -84,6 +102,12 @@ async def settle(relay: Relay) -> None:
     """Steps until there is nothing to do at once."""
     while await relay.step():
         pass
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 async def deliveries(shop: Shop, sink: str, state: str) -> list[Delivery]:

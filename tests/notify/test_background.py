@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -17,7 +18,7 @@ from storekeeper.notify.console import Console
 from storekeeper.services.background import LEASE, Background
 from storekeeper.services.leases import Tenure
 from tests.contract.engines import ENGINES
-from tests.notify.sinks import Recorder, a_relay, happens
+from tests.notify.sinks import AwayStore, Recorder, a_relay, happens, until
 from tests.support.builders import a_call, a_request, an_event
 from tests.support.shop import Shop, shop_at
 
@@ -78,9 +79,10 @@ async def a_background(
     holder: str = "one",
     expire_due: Callable[[], Awaitable[int]] = nothing_due,
     lease_seconds: float = 0.3,
+    store: Any = None,
 ) -> Background:
     return Background(
-        store=shop.store,
+        store=store or shop.store,
         clock=shop.clock,
         holder=holder,
         relay=await a_relay(shop, *sinks),
@@ -89,12 +91,6 @@ async def a_background(
         lease_seconds=lease_seconds,
         grace_seconds=5.0,
     )
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_the_sweeper_releases_every_reservation_whose_time_is_over(shop: Shop) -> None:
@@ -191,6 +187,31 @@ async def test_a_loop_that_fails_is_logged_and_starts_again(shop: Shop) -> None:
         await background.stop()
     failures = [entry for entry in logs if entry["event"] == "background loop failed"]
     assert [entry["loop"] for entry in failures] == ["sweeper"]
+
+
+async def test_an_outage_of_the_store_is_told_once_and_leaves_no_traces(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storekeeper.services.background.LONGEST_REST_S", 0.05)
+    monkeypatch.setattr("storekeeper.services.background.SETTLED_S", 0.2)
+    store, sink = AwayStore(shop.store), Recorder()
+    background = await a_background(shop, sink, store=store)
+    with capture_logs() as logs:
+        await background.start()
+        await until(lambda: background.leads)
+        store.is_away = True
+        # The lease is asked for again and again, also when it has run out by the clock.
+        await until(lambda: store.refused > 5)
+        shop.clock.advance(seconds=10)
+        await until(lambda: store.refused > 10)
+        store.is_away = False
+        told = await happens(shop, "order:1")
+        await until(lambda: sink.got == told)
+        await until(lambda: any(one["event"] == "the background work goes on" for one in logs))
+        await background.stop()
+    assert [one for one in logs if one["log_level"] == "error" or "exc_info" in one] == []
+    (begun,) = [one for one in logs if one["event"] == "the background work waits for the store"]
+    assert begun["reason"] == "the disk is full"
 
 
 async def test_the_console_says_nothing_of_accounts(shop: Shop) -> None:

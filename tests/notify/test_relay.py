@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from storekeeper.domain.changes import ChangeSet, Put
 from storekeeper.domain.events import Event
@@ -19,7 +20,18 @@ from storekeeper.notify.port import DELIVERED, Outcome, failed
 from storekeeper.notify.relay import Relay
 from storekeeper.notify.retry import Retry
 from storekeeper.store.sqlite.store import SqliteStore
-from tests.notify.sinks import DOWN, REFUSED, Pool, Recorder, a_relay, deliveries, happens, settle
+from tests.notify.sinks import (
+    DOWN,
+    REFUSED,
+    AwayStore,
+    Pool,
+    Recorder,
+    a_relay,
+    deliveries,
+    happens,
+    settle,
+    until,
+)
 from tests.support.clock import Clock
 from tests.support.ids import Ids
 from tests.support.shop import Shop
@@ -221,6 +233,40 @@ async def test_a_crash_after_sending_sends_again_with_the_same_ids(shop: Shop) -
     assert {event.id for event in sink.got} == {event.id for event in told}
     await settle(await a_relay(shop, sink))
     assert Counter(event.id for event in sink.got) == {event.id: 2 for event in told}
+
+
+async def test_an_outage_of_the_store_is_told_once_with_its_reason_and_so_is_its_end(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trace for each sink and second would bury what the operator looks for."""
+    monkeypatch.setattr("storekeeper.notify.relay.POLL_S", 0.01)
+    monkeypatch.setattr("storekeeper.notify.relay.LONGEST_REST_S", 0.02)
+    store, stop = AwayStore(shop.store), asyncio.Event()
+    mail, console = Recorder("mail"), Recorder("console")
+    await a_relay(shop, mail, console)
+    relay = Relay(
+        store=store,
+        clock=shop.clock,
+        channels=[mail, console],
+        retry=Retry(attempts=5),
+    )
+    with capture_logs() as logs:
+        running = asyncio.create_task(relay.run(stop))
+        told = await happens(shop, "order:1")
+        await until(lambda: mail.got == console.got == told)
+        store.is_away = True
+        await until(lambda: store.refused > 10)
+        told += await happens(shop, "order:2")
+        store.is_away = False
+        await until(lambda: mail.got == console.got == told)
+        await until(lambda: len(logs) == 2)
+        stop.set()
+        await running
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [
+        ("the relay waits for the store", "warning"),
+        ("the relay goes on", "info"),
+    ]
+    assert logs[0]["reason"] == "the disk is full"
 
 
 async def test_two_relays_by_mistake_lose_nothing(shop: Shop) -> None:

@@ -68,5 +68,12 @@ Output = Annotated[
 def settings_of(
     database: str | None, config: Path | None, store: str | None = None, **flags: Any
 ) -> Settings:
-    """Settings by precedence: flags, environment, file, defaults; raises `SettingsError`."""
-    return load({"database": database, "store": store, **flags}, file=config)
+    """Settings by precedence: flags, environment, file, defaults; raises `SettingsError`.
+
+    From here on this process logs as they say, to stderr: stdout is the command's result.
+    """
+    from storekeeper.telemetry.logging import configure
+
+    settings = load({"database": database, "store": store, **flags}, file=config)
+    configure(settings.log_level, settings.log_format)
+    return settings

@@ -15,6 +15,7 @@ from storekeeper.domain.errors import ProviderUnavailable, TooManyRequests, Unau
 from storekeeper.http import problems
 from storekeeper.http.answers import Answer
 from storekeeper.http.security import Authenticator
+from storekeeper.store import asking
 from storekeeper.telemetry.logging import AccessLine
 
 # Every answer has these unless it says otherwise itself (OWASP, REST security).
@@ -94,6 +95,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
+        began = asking.begin()
         asked_id = authorization = None
         for name, value in scope["headers"]:
             if name == b"authorization":
@@ -157,6 +159,7 @@ class Gate:
             answer = self._refusal(scope, error, request_id)
             await answer.to_asgi_response()(scope, receive, send_named)
         finally:
+            asking.end(began)
             seconds = time.perf_counter() - started
             self._finish(scope, method, principal, status or 500, seconds, request_id)
 

@@ -22,18 +22,19 @@ from storekeeper.notify.feed import Feed
 from storekeeper.notify.port import Sink, SinkSource, position_id
 from storekeeper.notify.retry import Retry
 from storekeeper.store.port import Store
+from storekeeper.telemetry.outage import AWAY, Outage
 
 log = structlog.get_logger(__name__)
 # The names of channels that settings switch on and off.
 CHANNELS = ("console", "mail", "sns-orders", "sns-stock")
 POLL_S = 1.0
+# What waits for the store besides the sinks themselves, which have names of their own.
+SINKS = "the list of sinks"
 # A step that was woken waits this long, so that it finds more events and makes fewer commits; one
 # that left something behind goes on as soon as others had their turn.
 GATHER_S = 0.2
 TURN_S = 0.005
 LONGEST_REST_S = 30.0
-
-
 # Deliveries in trouble are counted up to here, so that asking costs little whatever has gone wrong.
 COUNTED = 100_000
 
@@ -75,6 +76,7 @@ class Relay:
         self._observe = observe
         self._feeds: dict[str, Feed] = {}
         self._woken = asyncio.Event()
+        self._outage = Outage(log, "the relay")
 
     async def prepare(self) -> None:
         """Gives new channels their place, and takes it from those switched off. To be awaited
@@ -108,9 +110,10 @@ class Relay:
             while not stop.is_set():
                 try:
                     await self._look_after(workers, stop)
+                    self._outage.ends(SINKS)
                 except ShopError as error:
                     # Those at work go on; what came or went is seen at the next look.
-                    log.warning("relay can't read its sinks", error=error.code)
+                    self._tell(error, SINKS)
                 await _wait(stop, POLL_S)
             if workers:
                 await asyncio.wait(workers.values())
@@ -140,6 +143,7 @@ class Relay:
         feeds = {feed.sink.name: feed for feed in await self._present()}
         for name in [name for name in workers if name not in feeds]:
             await _end([workers.pop(name)])
+            self._outage.ends(name)
         for name, feed in feeds.items():
             if name not in workers or workers[name].done():
                 workers[name] = asyncio.create_task(self._work(feed, stop), name=f"relay {name}")
@@ -152,8 +156,9 @@ class Relay:
             try:
                 is_busy = await feed.step()
                 rest = POLL_S
+                self._outage.ends(feed.sink.name)
             except Exception as error:
-                log.error("relay fault", sink=feed.sink.name, exc_info=error)
+                self._tell(error, feed.sink.name)
                 is_busy = False
                 rest = min(LONGEST_REST_S, rest * 2)
             if is_busy:
@@ -162,6 +167,12 @@ class Relay:
                 await _wait(stop, rest)
             else:
                 await _first_of(woken, stop)
+
+    def _tell(self, error: Exception, who: str) -> None:
+        if isinstance(error, AWAY):
+            self._outage.begins(error.detail, who)
+        else:
+            log.error("relay fault", sink=who, exc_info=error)
 
     async def _sinks(self) -> list[Sink]:
         return [*self._channels, *(await self._endpoints.sinks() if self._endpoints else ())]

@@ -18,6 +18,7 @@ import structlog
 from storekeeper.notify.relay import Lag, Relay
 from storekeeper.services.leases import Tenure
 from storekeeper.store.port import Loop, Store
+from storekeeper.telemetry.outage import AWAY, Outage
 
 log = structlog.get_logger(__name__)
 LEASE = "lease:background"
@@ -26,6 +27,8 @@ PURGE_S = 3_600.0
 REMOVALS_S = 60.0
 PURGE_BATCH = 500
 LONGEST_REST_S = 60.0
+# A loop that goes on for so long got an answer of the store: no single wait takes longer.
+SETTLED_S = 20.0
 # How long deliveries under way may still take when the shop stops.
 GRACE_S = 8.0
 
@@ -65,6 +68,7 @@ class Background:
         self._stopping = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._beat = 0.0
+        self._outage = Outage(log, "the background work")
 
     async def start(self) -> None:
         """Gives the channels their place, then works in a task of its own until `stop`."""
@@ -143,12 +147,17 @@ class Background:
             async with asyncio.timeout(self._lease_seconds / 2):
                 await self._tenure.hold()
             self._beat = time.monotonic()
+            self._outage.ends(LEASE)
+        except (*AWAY, TimeoutError) as error:
+            self._outage.begins(str(error) or "no answer in time", LEASE)
         except Exception as error:
             log.error("the lease can't be renewed", exc_info=error)
 
     async def _let_go(self) -> None:
         try:
             await self._tenure.let_go()
+        except AWAY as error:
+            log.warning("the lease can't be freed", reason=error.detail)
         except Exception as error:
             log.warning("the lease can't be freed", exc_info=error)
 
@@ -167,14 +176,20 @@ class Background:
         rest = 1.0
         while not end.is_set():
             started = time.monotonic()
+            settled = asyncio.get_running_loop().call_later(SETTLED_S, self._outage.ends, name)
             try:
                 await loop(end)
             except Exception as error:
-                log.error("background loop failed", loop=name, exc_info=error)
+                if isinstance(error, AWAY):
+                    self._outage.begins(error.detail, name)
+                else:
+                    log.error("background loop failed", loop=name, exc_info=error)
                 if time.monotonic() - started > LONGEST_REST_S:
                     rest = 1.0
                 await _wait(end, rest)
                 rest = min(LONGEST_REST_S, rest * 2)
+            finally:
+                settled.cancel()
 
     async def _sweeping(self, end: asyncio.Event) -> None:
         while not end.is_set():

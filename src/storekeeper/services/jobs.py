@@ -34,6 +34,7 @@ from storekeeper.services.job_run import Lost, Run
 from storekeeper.services.leases import Tenure
 from storekeeper.services.uploads import keep, pieces_of
 from storekeeper.store.port import Page
+from storekeeper.telemetry.outage import AWAY, Outage
 
 log = structlog.get_logger(__name__)
 LEASE = "lease:jobs"
@@ -163,13 +164,17 @@ class Jobs:
     async def run(self) -> None:
         """Works off jobs for ever; a fault is logged and tried again."""
         next_purge = 0.0
+        outage = Outage(log, "the work on jobs")
         while True:
             try:
                 self._wake.clear()
                 if not await self.work_off() and time.monotonic() >= next_purge:
                     await self._purge()
                     next_purge = time.monotonic() + PURGE_S
-            except (Lost, StoreUnavailable, Overloaded) as error:
+                outage.ends()
+            except AWAY as error:
+                outage.begins(error.detail)
+            except Lost as error:
                 log.warning("jobs wait", reason=str(error))
             except Exception as error:
                 log.error("jobs failed", exc_info=error)

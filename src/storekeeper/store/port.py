@@ -3,6 +3,9 @@
 Every method may be called from any task of the event loop. Errors: `commit` raises the
 `Refusal`s of `domain.changes`, `Overloaded` when too much waits, `StoreUnavailable` when nothing
 can be written; after any of these nothing of the change set was written.
+
+What is read holds all that had been committed anywhere when it was asked for, or, within a request,
+when that began (`store.asking`).
 """
 
 from __future__ import annotations

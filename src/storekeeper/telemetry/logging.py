@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
+import stamina
 import structlog
 
 from storekeeper.telemetry.sink import SINK
@@ -44,6 +45,8 @@ def configure(
             logger_factory=structlog.PrintLoggerFactory(sys.stderr),
             cache_logger_on_first_use=True,
         )
+    # Who waits for the store says so once (`telemetry.outage`), not at each try.
+    stamina.instrumentation.set_on_retry_hooks(())
     root = logging.getLogger()
     root.handlers[:] = [_ToStructlog()]
     root.setLevel(_LEVELS[level])

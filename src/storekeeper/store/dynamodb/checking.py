@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from storekeeper.store.dynamodb import items
-from storekeeper.store.dynamodb.remote import Remote
+from storekeeper.store.dynamodb.remote import LONG_PATIENCE_S, Remote
 from storekeeper.store.dynamodb.tables import ORDERS, PRODUCTS, VIEWS, Table
 from storekeeper.store.dynamodb.touching import Key
 from storekeeper.store.dynamodb.views import BATCH, Replica, State, Views
@@ -77,7 +77,9 @@ class Checker:
         """The keys of all items, page by page."""
         start: dict[str, Any] = {}
         while True:
-            answer = await self._remote.ask(partial(_page, self._prefix + table.name, start))
+            answer = await self._remote.ask(
+                partial(_page, self._prefix + table.name, start), patience_s=LONG_PATIENCE_S
+            )
             yield [(item["pk"]["S"], item["sk"]["S"]) for item in answer["Items"]]
             if "LastEvaluatedKey" not in answer:
                 return
@@ -102,7 +104,9 @@ class Checker:
         wanted = _places(state)
         if is_final:
             await self._views.bring_up()
-        stands = await self._remote.ask(lambda client: self._read(client, keys))
+        stands = await self._remote.ask(
+            lambda client: self._read(client, keys), patience_s=LONG_PATIENCE_S
+        )
         if is_final:
             await self._replica.catch_up()
         end = self._replica.followed

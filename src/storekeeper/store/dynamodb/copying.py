@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from storekeeper.domain.errors import AlreadyExists, Overloaded
+from storekeeper.domain.errors import AlreadyExists, Overloaded, StoreUnavailable
 from storekeeper.store.dynamodb.entries import Copied, Entry
-from storekeeper.store.dynamodb.follower import OWN_TABLES
+from storekeeper.store.dynamodb.follower import OWN_TABLES, PARTIAL
 from storekeeper.store.dynamodb.log import Behind, Log
 from storekeeper.store.sqlite.backup import Progress, back_up
 from storekeeper.store.sqlite.connect import told_clearly
@@ -61,6 +61,13 @@ def copy_into(log: Log, source: Path, snapshot: Path, *, watch: Watch) -> bool:
                 rests = rests if before == last else 0
         snapshot.unlink()
     return is_resumed
+
+
+def require_whole(log: Log) -> None:
+    """Raises `StoreUnavailable` where the log ends within a copy; blocks."""
+    last = log.last()
+    if isinstance(last, Copied) and last.found is not None:
+        raise StoreUnavailable(PARTIAL)
 
 
 def _go_on(log: Log, snapshot: Path, copy: str, last: Entry | Copied | None, watch: Watch) -> None:

@@ -42,8 +42,8 @@ CREATE TABLE IF NOT EXISTS copied (
 # What a replica has beside a shop's own tables.
 OWN_TABLES = ("followed", "copied")
 PARTIAL = (
-    "a shop is being copied into these tables; wait until that has ended, or run `storekeeper copy` "
-    "again if it was broken off"
+    "a copy of a shop into these tables isn't finished; wait until it has ended, or, where it was "
+    "broken off, run `storekeeper copy` again with the same command or remove the tables"
 )
 # How long a batch is decided anew because other nodes were first, before its callers are asked to
 # come back.

@@ -20,7 +20,7 @@ from storekeeper.domain.errors import Overloaded, StoreUnavailable
 from storekeeper.store.dynamodb import entries, parts
 from storekeeper.store.dynamodb.entries import Copied, Entry
 from storekeeper.store.dynamodb.parts import LOG
-from storekeeper.store.dynamodb.remote import Remote
+from storekeeper.store.dynamodb.remote import LONG_PATIENCE_S, Remote
 from storekeeper.store.dynamodb.tables import COMMITS
 
 if TYPE_CHECKING:
@@ -70,14 +70,20 @@ class Log:
         data = entries.encode(admitted, at)
         nonce = self._new_nonce()
         with self._doubting():
-            self._remote.call(lambda client: self._append(client, seq, nonce, entries.FORMAT, data))
+            self._remote.call(
+                lambda client: self._append(client, seq, nonce, entries.FORMAT, data),
+                writes=True,
+                patience_s=LONG_PATIENCE_S if len(data) > parts.PART_BYTES else None,
+            )
 
     def append_copied(self, entry: Copied) -> None:
         """Makes rows of a copy an entry; raises as `append`."""
         data = entries.encode_rows(entry.copy, entry.written, entry.found)
         nonce = self._new_nonce()
         self._remote.call(
-            lambda client: self._append(client, entry.seq, nonce, entries.ROWS_FORMAT, data)
+            lambda client: self._append(client, entry.seq, nonce, entries.ROWS_FORMAT, data),
+            writes=True,
+            patience_s=LONG_PATIENCE_S,
         )
 
     def last(self) -> Entry | Copied | None:
@@ -97,12 +103,16 @@ class Log:
 
     async def sweep(self, limit: int) -> int:
         """Removes what interrupted writes of large entries left; answers how many writes."""
-        return await self._remote.ask(lambda client: parts.sweep(client, self._table, limit))
+        return await self._remote.ask(
+            lambda client: parts.sweep(client, self._table, limit),
+            writes=True,
+            patience_s=LONG_PATIENCE_S,
+        )
 
     def require_access(self) -> None:
         """Raises `StoreUnavailable` where this role may not read or write; writes nothing."""
         self.after(0, 1)
-        self._remote.call(self._try_to_write)
+        self._remote.call(self._try_to_write, writes=True)
 
     @contextlib.contextmanager
     def _doubting(self) -> Iterator[None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from storekeeper.store.dynamodb.bucket import Place
-from storekeeper.store.dynamodb.copying import Watch, copy_into
+from storekeeper.store.dynamodb.copying import Watch, copy_into, require_whole
 from storekeeper.store.dynamodb.follower import OWN_TABLES
 from storekeeper.store.dynamodb.log import Log
 from storekeeper.store.dynamodb.remote import Remote
@@ -38,11 +38,14 @@ def open_store(
     """The shop in the tables of `prefix`; blocks. `views`: whether this node may keep the tables for
     other programs. `snapshots`: a bucket for snapshots of the replica, one `snapshots_every` entries
     of the log. Raises `StoreUnavailable` that says what to
-    change where the tables, the credentials or the network aren't as they must be."""
+    change where the tables, the credentials or the network aren't as they must be, or a copy into
+    the tables isn't finished."""
     remote = Remote(region=region, endpoint=endpoint, profile=profile)
     try:
         log_id = require_tables(remote, prefix)
-        Log(remote, prefix).require_access()
+        log = Log(remote, prefix)
+        log.require_access()
+        require_whole(log)
         place = Place(snapshots, region, snapshots_endpoint, profile)
         if snapshots:
             remote.call(

@@ -1,4 +1,4 @@
-"""One client of DynamoDB per process, on a thread and an event loop of its own.
+"""Clients of DynamoDB, on a thread and an event loop of their own: one that reads, one that writes.
 
 The writer's thread waits for its answers, and so does the event loop of requests, which is never
 blocked by it. Failures become `StoreUnavailable` or `Overloaded` in one sentence that says what
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import random
 import threading
 import time
@@ -31,11 +32,14 @@ T = TypeVar("T")
 # DynamoDB answers in some milliseconds; what takes so long is lost, and asked for once more.
 CONNECT_S = 1.0
 READ_S = 1.5
-# The longest that anything waits for DynamoDB, all tries together.
-PATIENCE_S = 6.0
-# After a failure nothing is waited for longer than this, for a while: a request asks several times.
+# The longest that a call waits for DynamoDB, all tries together.
+PATIENCE_S = 4.0
+# Who waits for a call often waited for the one before it as well. So, in bad times, one that follows
+# within `SHORT_S` gets only what the other has left of the patience: after a failure this little.
 SHORT_PATIENCE_S = 1.0
 SHORT_S = 3.0
+# What no request waits for, or is large, may take longer.
+LONG_PATIENCE_S = 6.0
 # Rests between tries grow from the first to the longest, and are shorter at random.
 TRIES = 6
 FIRST_REST_S = 0.03
@@ -82,8 +86,43 @@ _NO_CREDENTIALS = (
 )
 
 
+class _Way:
+    """A client and how it fares. DynamoDB asks for fewer reads or for fewer writes, and a client
+    that slows down for the one mustn't hold up the other, nor hide how long the other has failed."""
+
+    def __init__(self) -> None:
+        self.client: DynamoDBClient | None = None
+        self.opening = asyncio.Lock()
+        self._throttled_at = self._troubled_at = self._ended_at = -math.inf
+        self._spent_s = 0.0
+
+    def patience(self, now: float) -> float:
+        if now - self._ended_at > SHORT_S:
+            return PATIENCE_S
+        return max(SHORT_PATIENCE_S, PATIENCE_S - self._spent_s)
+
+    def note(self, response: Any, **_: Any) -> None:
+        """Hears of each answer or loss, also of those that are tried again."""
+        now = time.monotonic()
+        status, answer = (500, {}) if response is None else (response[0].status_code, response[1])
+        if answer.get("Error", {}).get("Code") in _THROTTLED:
+            self._throttled_at = self._troubled_at = now
+        elif status >= 500:
+            self._troubled_at = now
+
+    def ended(self, began: float, *, failed: bool = False) -> None:
+        """A call that began then has ended now; what is slow in good times is only large."""
+        self._ended_at = now = time.monotonic()
+        troubled = self._troubled_at >= began - SHORT_S
+        self._spent_s = PATIENCE_S if failed else now - began if troubled else 0.0
+
+    def is_throttled(self, began: float) -> bool:
+        """Whether DynamoDB asked for fewer requests since then, or shortly before."""
+        return self._throttled_at >= began - SHORT_S
+
+
 class Remote:
-    """Runs calls on a client that it opens at the start and closes at the end."""
+    """Runs calls on clients that it opens when they are needed and closes at the end."""
 
     def __init__(
         self, *, region: str | None = None, endpoint: str | None = None, profile: str | None = None
@@ -93,10 +132,8 @@ class Remote:
         self._profile = profile or None
         self._loop = asyncio.new_event_loop()
         self._stack = AsyncExitStack()
-        self._client: DynamoDBClient | None = None
-        self._opening = asyncio.Lock()
-        self._throttled_at = -PATIENCE_S
-        self._failed_at = -SHORT_S
+        self._session: AioSession | None = None
+        self._reading, self._writing = _Way(), _Way()
         self._thread = threading.Thread(target=self._run, name="storekeeper-dynamodb", daemon=True)
         self._thread.start()
 
@@ -105,19 +142,30 @@ class Remote:
         return Remote(region=self._region, endpoint=self._endpoint, profile=self._profile)
 
     def call(
-        self, work: Callable[[DynamoDBClient], Awaitable[T]], *, patience_s: float | None = None
+        self,
+        work: Callable[[DynamoDBClient], Awaitable[T]],
+        *,
+        writes: bool = False,
+        patience_s: float | None = None,
     ) -> T:
         """Blocks for the answer; from any thread but an event loop's. `work` may be done again
-        when an answer is lost. Raises `StoreUnavailable` or `Overloaded`, after `patience_s` or
-        `PATIENCE_S` at the latest."""
-        return self._submit(work, patience_s or PATIENCE_S).result()
+        when an answer is lost; `writes`: whether writing is what it is about. Raises
+        `StoreUnavailable` or `Overloaded`, after `patience_s` or `PATIENCE_S` at the latest, sooner
+        where the call before it failed or took long."""
+        return self._submit(work, writes, patience_s).result()
 
-    async def ask(self, work: Callable[[DynamoDBClient], Awaitable[T]]) -> T:
+    async def ask(
+        self,
+        work: Callable[[DynamoDBClient], Awaitable[T]],
+        *,
+        writes: bool = False,
+        patience_s: float | None = None,
+    ) -> T:
         """The same for an event loop, which goes on meanwhile."""
-        return await asyncio.wrap_future(self._submit(work, PATIENCE_S))
+        return await asyncio.wrap_future(self._submit(work, writes, patience_s))
 
     def close(self) -> None:
-        """Ends the client and its thread; blocks. Whoever still waits for an answer is told."""
+        """Ends the clients and their thread; blocks. Whoever still waits for an answer is told."""
         if self._thread.is_alive():
             asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(STOP_S)
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -137,24 +185,29 @@ class Remote:
         self._loop.run_forever()
 
     def _submit(
-        self, work: Callable[[DynamoDBClient], Awaitable[T]], patience_s: float
+        self,
+        work: Callable[[DynamoDBClient], Awaitable[T]],
+        writes: bool,
+        patience_s: float | None,
     ) -> Future[T]:
-        return asyncio.run_coroutine_threadsafe(self._do(work, patience_s), self._loop)
+        way = self._writing if writes else self._reading
+        return asyncio.run_coroutine_threadsafe(self._do(way, work, patience_s), self._loop)
 
-    async def _do(self, work: Callable[[DynamoDBClient], Awaitable[T]], patience_s: float) -> T:
+    async def _do(
+        self, way: _Way, work: Callable[[DynamoDBClient], Awaitable[T]], patience_s: float | None
+    ) -> T:
         asked_at = time.monotonic()
-        if patience_s == PATIENCE_S and asked_at - self._failed_at < SHORT_S:
-            patience_s = SHORT_PATIENCE_S
+        patience_s = patience_s or way.patience(asked_at)
         try:
-            async with self._opening:
-                client = self._client = self._client or await self._open()
+            async with way.opening:
+                client = way.client = way.client or await self._open(way)
             async with asyncio.timeout(patience_s):
                 found = await _try(client, work)
-            self._failed_at = -SHORT_S
+            way.ended(asked_at)
             return found
         except TimeoutError as error:
-            self._failed_at = time.monotonic()
-            if self._throttled_at >= asked_at - SHORT_S:
+            way.ended(asked_at, failed=True)
+            if way.is_throttled(asked_at):
                 raise _too_fast() from error
             raise StoreUnavailable(
                 f"DynamoDB didn't answer in {patience_s:g} s; check the network, "
@@ -162,14 +215,16 @@ class Remote:
             ) from error
         except (failures.ClientError, failures.BotoCoreError, OSError) as error:
             if _may_pass(error):
-                self._failed_at = time.monotonic()
+                way.ended(asked_at, failed=True)
             raise told(error) from error
 
-    async def _open(self) -> DynamoDBClient:
-        session = AioSession(profile=self._profile)
-        session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
+    async def _open(self, way: _Way) -> DynamoDBClient:
+        if self._session is None:
+            session = self._session = AioSession(profile=self._profile)
+            loader = _loader(session.get_config_variable("data_path"))
+            session.register_component("data_loader", loader)
         try:
-            context = session.create_client(
+            context = self._session.create_client(
                 "dynamodb",
                 region_name=self._region,
                 endpoint_url=self._endpoint,
@@ -188,12 +243,8 @@ class Remote:
             if isinstance(error, failures.BotoCoreError):
                 raise
             raise StoreUnavailable(f"{error}; check STOREKEEPER_AWS_ENDPOINT_URL") from error
-        client.meta.events.register("needs-retry.dynamodb", self._note)
+        client.meta.events.register("needs-retry.dynamodb", way.note)
         return client
-
-    def _note(self, response: Any, **_: Any) -> None:
-        if response is not None and response[1].get("Error", {}).get("Code") in _THROTTLED:
-            self._throttled_at = time.monotonic()
 
 
 @functools.cache

@@ -21,7 +21,8 @@ _UNSUPPORTED = frozenset({"UnknownOperationException", "UnknownOperation", "NotI
 
 
 def create_tables(remote: Remote, prefix: str) -> list[str]:
-    """Makes what is missing and answers what was done, a sentence each; blocks."""
+    """Makes what is missing and answers what was done, a sentence each; blocks. Raises
+    `StoreUnavailable` before anything is made or set where a table isn't ours."""
     return remote.call(lambda client: _create_all(client, prefix), patience_s=2 * READY_S)
 
 
@@ -31,6 +32,11 @@ def require_tables(remote: Remote, prefix: str) -> str:
 
 
 async def _create_all(client: DynamoDBClient, prefix: str) -> list[str]:
+    for table in TABLES:
+        found = await _found(client, prefix + table.name)
+        if found is not None:
+            _require_keys(table, prefix, found)
+            _require_index_keys(table, prefix + table.name, found)
     done: list[str] = []
     for table in TABLES:
         done.extend(await _create(client, table, prefix))
@@ -48,7 +54,9 @@ async def _create(client: DynamoDBClient, table: Table, prefix: str) -> list[str
     await _wait_until_active(client, name)
     done.extend(await _add_indexes(client, table, name))
     if table.ttl is not None and await _set_expiry(client, name, table.ttl):
-        done.append(f"expired items leave {name} by their {table.ttl!r}")
+        done.append(
+            f"time to live is on for {name}: an item with {table.ttl!r} goes at that second"
+        )
     recovery = await _set_recovery(client, name)
     if recovery:
         done.append(recovery)
@@ -80,6 +88,14 @@ async def _described(client: DynamoDBClient, name: str) -> Any:
             "what answers there isn't DynamoDB; check STOREKEEPER_AWS_ENDPOINT_URL"
         )
     return found["Table"]
+
+
+async def _found(client: DynamoDBClient, name: str) -> Any:
+    """As `_described`; None where there is no such table."""
+    try:
+        return await _described(client, name)
+    except client.exceptions.ResourceNotFoundException:
+        return None
 
 
 def _indexes(found: Any) -> dict[str, dict[str, str]]:
@@ -146,13 +162,24 @@ async def _require_all(client: DynamoDBClient, prefix: str) -> str:
 
 async def _require(client: DynamoDBClient, table: Table, prefix: str) -> Any:
     name = prefix + table.name
-    try:
-        found = await _described(client, name)
-    except client.exceptions.ResourceNotFoundException:
+    found = await _found(client, name)
+    if found is None:
         raise StoreUnavailable(
             f"there is no table {name} in this region; run `storekeeper init --store dynamodb`, "
             "or check STOREKEEPER_AWS_REGION and STOREKEEPER_DYNAMODB_PREFIX"
-        ) from None
+        )
+    _require_keys(table, prefix, found)
+    _require_index_keys(table, name, found)
+    for index in table.indexes:
+        if index.name not in _indexes(found):
+            raise StoreUnavailable(
+                f"the table {name} lacks the index {index.name}; run `storekeeper init --store "
+                "dynamodb`, it adds what is missing"
+            )
+    return found
+
+
+def _require_keys(table: Table, prefix: str, found: Any) -> None:
     wanted = creation(table, prefix)
     keys = {key["AttributeName"]: key["KeyType"] for key in found["KeySchema"]}
     types = {one["AttributeName"]: one["AttributeType"] for one in found["AttributeDefinitions"]}
@@ -160,23 +187,18 @@ async def _require(client: DynamoDBClient, table: Table, prefix: str) -> Any:
         at = key["AttributeName"]
         if keys.get(at) != key["KeyType"] or types.get(at) != kind["AttributeType"]:
             raise StoreUnavailable(
-                f"the table {name} isn't one of Storekeeper's: its key should be "
+                f"the table {prefix}{table.name} isn't one of Storekeeper's: its key should be "
                 f"{at} ({key['KeyType']}, {kind['AttributeType']}) and is {keys}; choose another "
                 "STOREKEEPER_DYNAMODB_PREFIX"
             )
-    _require_indexes(table, name, found)
-    return found
 
 
-def _require_indexes(table: Table, name: str, found: Any) -> None:
+def _require_index_keys(table: Table, name: str, found: Any) -> None:
+    """Of the indexes that are there."""
     for index in table.indexes:
-        keys = _indexes(found).get(index.name)
-        if keys is None:
-            raise StoreUnavailable(
-                f"the table {name} lacks the index {index.name}; run `storekeeper init --store "
-                "dynamodb`, it adds what is missing"
-            )
-        if keys != {index.partition: "HASH", index.sort: "RANGE"}:
+        wanted = {index.partition: "HASH", index.sort: "RANGE"}
+        keys = _indexes(found).get(index.name, wanted)
+        if keys != wanted:
             raise StoreUnavailable(
                 f"the index {index.name} of {name} isn't one of Storekeeper's: its keys are {keys}; "
                 "remove it and run `storekeeper init --store dynamodb`"

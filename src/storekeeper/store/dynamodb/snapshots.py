@@ -27,6 +27,7 @@ from storekeeper.store.dynamodb.bucket import Bucket, Misnamed, Place, open_buck
 from storekeeper.store.sqlite.backup import back_up, begin_with
 from storekeeper.store.sqlite.rows import scalar
 from storekeeper.store.sqlite.schema import MIGRATIONS
+from storekeeper.store.sqlite.temporary import temporary
 from storekeeper.store.sqlite.transfer import snapshot_at
 
 log = structlog.get_logger(__name__)
@@ -92,7 +93,7 @@ class Snapshots:
             if self._followed() < due:
                 return False
             # Always the same names: what a stop in the middle leaves is overwritten by the next.
-            with _beside(self._path, "snapshot") as (copy, packed):
+            with _beside(self._path) as (copy, packed):
                 made = await asyncio.to_thread(self._make, copy, packed)
                 if made is None:
                     return False
@@ -173,7 +174,7 @@ async def fetch(place: Place, prefix: str, *, path: Path, log_id: str) -> int:
 
 async def _take(bucket: Bucket, key: str, one: Description, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _beside(path, f"fetched.{os.getpid()}") as (copy, packed):
+    with temporary(path) as copy, temporary(path) as packed:
         told = hashlib.sha256()
         await bucket.download(key, packed, told.update)
         if told.hexdigest() != one.sha256:
@@ -216,9 +217,9 @@ def description_key(folder: str, seq: int) -> str:
 
 
 @contextlib.contextmanager
-def _beside(path: Path, name: str) -> Iterator[tuple[Path, Path]]:
+def _beside(path: Path) -> Iterator[tuple[Path, Path]]:
     """Two empty files beside the replica, for their owner only, gone at the end."""
-    places = tuple(path.with_name(f".{path.name}.{name}{end}") for end in ("", ".gz"))
+    places = tuple(path.with_name(f".{path.name}.snapshot{end}") for end in ("", ".gz"))
     try:
         for place in places:
             os.close(os.open(place, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600))

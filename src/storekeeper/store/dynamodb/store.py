@@ -1,10 +1,10 @@
 """The store past one machine: a replica of the shop on each node, and one log in DynamoDB.
 
 Questions are answered by the replica, by the same code as on one machine. What depends on the
-newest state first asks the log whether there is more, once for all who ask at the same time;
-the catalogue's pages only do if nobody has for `FOLLOW_S`, and wait no longer than that. A node that
-nobody asks looks every `IDLE_S`, and looks again before it trusts what it remembers. Commits are
-entries of the log (`store.dynamodb.log`).
+newest state first asks the log whether there is more, once for a request and once for all who ask
+at the same time; the catalogue's pages only do if nobody has for `FOLLOW_S`, and wait no longer
+than that. A node that nobody asks looks every `IDLE_S`, and looks again before it trusts what it
+remembers. Commits are entries of the log (`store.dynamodb.log`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import structlog
 
 from storekeeper.domain.changes import ChangeSet
 from storekeeper.domain.errors import Overloaded, StoreUnavailable
+from storekeeper.store import asking
 from storekeeper.store.dynamodb.bucket import Place
 from storekeeper.store.dynamodb.checking import Checker
 from storekeeper.store.dynamodb.entries import Copied, Entry
@@ -38,6 +39,7 @@ from storekeeper.store.sqlite.reader import Reader
 from storekeeper.store.sqlite.stamps import Stamps
 from storekeeper.store.sqlite.store import SqliteStore
 from storekeeper.store.sqlite.writer import Writer
+from storekeeper.telemetry.outage import AWAY, Outage
 
 R = TypeVar("R")
 logger = structlog.get_logger(__name__)
@@ -45,6 +47,8 @@ logger = structlog.get_logger(__name__)
 FOLLOW_S = 0.25
 # The longest rest between looks that fail.
 LONGEST_REST_S = 4.0
+# The longest that a request waits to know what is new: for a look that is under way, and its own.
+LONGEST_WAIT_S = 3.5
 # A node that couldn't look for so long doesn't trust what it remembers of accounts and prices.
 TRUSTED_S = 3.0
 # Each look costs a read unit, so a node that nobody asks rests so long between two.
@@ -124,7 +128,7 @@ class DynamoStore(SqliteStore):
         fresh: bool = True,
     ) -> R:
         if fresh:
-            await self.catch_up()
+            await self._be_fresh()
         elif self._age() > FOLLOW_S:
             await self._glance()
         return await super().ask(question, search=search, long=long, fresh=fresh)
@@ -245,6 +249,21 @@ class DynamoStore(SqliteStore):
         """Seconds since the last look at the log that went well."""
         return time.monotonic() - self._looked_at
 
+    async def _be_fresh(self) -> None:
+        """Returns when the replica holds all that was in the log when the request began, or, outside
+        of requests, when this was called."""
+        began = asking.began()
+        if began is None:
+            await self.catch_up()
+        elif self._looked_at <= began:
+            try:
+                async with asyncio.timeout(LONGEST_WAIT_S):
+                    await self.catch_up()
+            except TimeoutError:
+                raise Overloaded(
+                    "this node doesn't get to the end of the log; try again shortly", retry_after=1
+                ) from None
+
     async def _glance(self) -> None:
         """A look for a page that may be old: it waits for it, but not for long."""
         self._wanted.set()
@@ -257,16 +276,18 @@ class DynamoStore(SqliteStore):
     async def _follow(self) -> None:
         """Keeps the replica near the end of the log, whether anybody asks or not."""
         rest = FOLLOW_S
+        outage = Outage(logger, "following the log")
         while not self._closing:
             await self._rest(rest)
             try:
                 if self._age() > FOLLOW_S:
                     await self.catch_up()
                 rest = FOLLOW_S
-            except (StoreUnavailable, Overloaded) as error:
+                outage.ends()
+            except AWAY as error:
                 # What DynamoDB still takes is left to those who wait for it.
                 rest = min(LONGEST_REST_S, rest * 2)
-                logger.warning("the log can't be followed", reason=error.detail)
+                outage.begins(error.detail)
             self._is_resting = False
 
     async def _rest(self, shortest: float) -> None:

@@ -24,7 +24,7 @@ from storekeeper.domain.types import ProductId
 from storekeeper.store.dynamodb import items
 from storekeeper.store.dynamodb.items import Item
 from storekeeper.store.dynamodb.log import Log
-from storekeeper.store.dynamodb.remote import Remote
+from storekeeper.store.dynamodb.remote import LONG_PATIENCE_S, Remote
 from storekeeper.store.dynamodb.tables import COMMITS, VIEWS
 from storekeeper.store.dynamodb.touching import Key, touched_by
 from storekeeper.store.sqlite.reader import Reader
@@ -107,7 +107,7 @@ class Views:
         wanted = [key for key, seq in touched.items() if self._written.get(key, 0) < seq]
         for at in range(0, len(wanted), BATCH):
             await self.show(wanted[at : at + BATCH])
-        await self._remote.ask(lambda client: self._move_to(client, found[-1].seq))
+        await self._remote.ask(lambda client: self._move_to(client, found[-1].seq), writes=True)
         return found[-1].seq
 
     async def show(self, keys: Sequence[Key]) -> None:
@@ -126,7 +126,9 @@ class Views:
 
     async def write(self, state: State) -> None:
         """Puts the items of a state, unless newer ones stand there."""
-        await self._remote.ask(lambda client: self._put_all(client, state))
+        await self._remote.ask(
+            lambda client: self._put_all(client, state), writes=True, patience_s=LONG_PATIENCE_S
+        )
 
     async def lag(self) -> int:
         """Entries of the log that aren't shown yet, some seconds old at most."""

@@ -21,6 +21,7 @@ from storekeeper.domain.types import Struct
 from storekeeper.store.sqlite import schema
 from storekeeper.store.sqlite.connect import BUSY_MS, connect, told_clearly
 from storekeeper.store.sqlite.rows import scalar
+from storekeeper.store.sqlite.temporary import temporary
 
 Progress = Callable[[int, int], None]
 STEP_PAGES = 1_000
@@ -64,7 +65,7 @@ def back_up(
     if target.exists() and not force:
         raise AlreadyExists(f"{target} exists already; name another file, or say --force")
     replacing = "is being restored; wait until that has ended"
-    with _lock(database, fcntl.LOCK_SH, replacing), _temporary(target) as copy:
+    with _lock(database, fcntl.LOCK_SH, replacing), temporary(target) as copy:
         with told_clearly(database):
             schema.require_ours(database, BUSY_MS)
         with contextlib.closing(connect(database, read_only=True)) as source:
@@ -87,7 +88,7 @@ def restore(
     _require_file(backup, "backup")
     _require_other(backup, database)
     in_use = "is in use; stop the server (and whatever else has it open) first"
-    with _lock(database, fcntl.LOCK_EX, in_use), _temporary(database) as copy:
+    with _lock(database, fcntl.LOCK_EX, in_use), temporary(database) as copy:
         with contextlib.closing(_open_backup(backup)) as source:
             _require_known(source)
             version = _copy(source, copy, backup, progress)
@@ -246,23 +247,6 @@ def _lock(database: Path, kind: int, otherwise: str) -> Iterator[None]:
                 path.unlink(missing_ok=True)
     finally:
         os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _temporary(target: Path) -> Iterator[Path]:
-    """An empty file beside `target` for its owner only, gone afterwards unless it was renamed."""
-    path = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600))
-    except OSError as error:
-        raise StoreUnavailable(f"{path} can't be written: {error.strerror}") from error
-    try:
-        yield path
-    except OSError as error:
-        raise StoreUnavailable(f"{error.filename or path}: {error.strerror}") from error
-    finally:
-        for suffix in ("", "-journal", "-wal", "-shm"):
-            Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
 def _flush_folder(folder: Path) -> None:
