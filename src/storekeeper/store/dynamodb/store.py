@@ -250,13 +250,15 @@ class DynamoStore(SqliteStore):
             self._is_resting = False
 
     async def _rest(self, shortest: float) -> None:
-        """`shortest` while pages and memories are asked for, `IDLE_S` while they aren't."""
+        """`shortest` while pages and memories are asked for; while they aren't, until `IDLE_S`
+        after the last look, whoever took it."""
         self._wanted.clear()
         await asyncio.sleep(shortest)
         self._is_resting = not self._wanted.is_set()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, IDLE_S - shortest)):
-                await self._wanted.wait()
+        while not self._wanted.is_set() and (left := IDLE_S - self._age()) > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._wanted.wait()
 
     async def _look(self) -> None:
         """One look after the other while somebody waits; each serves all who asked before it."""
