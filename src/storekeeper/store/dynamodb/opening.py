@@ -10,6 +10,7 @@ from typing import Any
 from storekeeper.store.dynamodb.bucket import Place
 from storekeeper.store.dynamodb.copying import Watch, copy_into
 from storekeeper.store.dynamodb.follower import OWN_TABLES
+from storekeeper.store.dynamodb.leases import Leases
 from storekeeper.store.dynamodb.log import Log
 from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.setup import create_tables, require_tables
@@ -43,6 +44,7 @@ def open_store(
     try:
         log_id = require_tables(remote, prefix)
         Log(remote, prefix).require_access()
+        Leases(remote, prefix).require_access()
         place = Place(snapshots, region, snapshots_endpoint, profile)
         if snapshots:
             remote.call(

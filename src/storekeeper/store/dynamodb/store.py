@@ -23,10 +23,12 @@ import structlog
 
 from storekeeper.domain.changes import ChangeSet
 from storekeeper.domain.errors import Overloaded, StoreUnavailable
+from storekeeper.domain.work import Lease
 from storekeeper.store.dynamodb.bucket import Place
 from storekeeper.store.dynamodb.checking import Checker
 from storekeeper.store.dynamodb.entries import Copied, Entry
 from storekeeper.store.dynamodb.follower import PARTIAL, Follower
+from storekeeper.store.dynamodb.leases import Leases
 from storekeeper.store.dynamodb.log import Log
 from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.snapshots import Snapshots
@@ -73,6 +75,7 @@ class DynamoStore(SqliteStore):
         self._remote = remote
         self._log = Log(remote, prefix)
         self._log_id = log_id
+        self._leases = Leases(remote, prefix)
         self._views: Views | None = None
         self._views_remote: Remote | None = None
         self._snapshots: Snapshots | None = None
@@ -131,6 +134,14 @@ class DynamoStore(SqliteStore):
         await super().commit(change)
         # Its number was the next one, so nothing was missing.
         self._looked_at = max(self._looked_at, started)
+
+    async def lease(self, id: str) -> Lease | None:
+        await self._see()
+        return await self._leases.get(id)
+
+    async def hold(self, lease: Lease) -> bool:
+        await self._see()
+        return await self._leases.hold(lease)
 
     def stamp(self, topic: Topic, key: str) -> int:
         """Of changes on this node at once; of others' when it has looked at the log. A node that
@@ -220,6 +231,12 @@ class DynamoStore(SqliteStore):
         for remote in (self._views_remote, self._remote):
             if remote is not None:
                 await asyncio.to_thread(remote.close)
+
+    async def _see(self) -> None:
+        """Raises where the log can't be followed. A node that did hold a lease then could do
+        nothing, and would keep others from doing it."""
+        if self._closing or self._age() > TRUSTED_S:
+            await self.catch_up()
 
     def _age(self) -> float:
         """Seconds since the last look at the log that went well."""
