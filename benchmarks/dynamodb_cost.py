@@ -37,6 +37,7 @@ TIMES = 9
 IDLE_S = 20.0
 # What a node does once after its start isn't what it does idle.
 SETTLE_S = 3.0
+SHOWN_S = 120.0
 HOUR_S = 3_600
 MONTH_H = 730
 
@@ -114,10 +115,11 @@ def run(run: Run, report: Report) -> None:
         asyncio.run(_orders(settings, meter, report, prices))
         asyncio.run(_others(settings, meter, report, prices))
         asyncio.run(_told(settings, meter, report, prices))
-        other = msgspec.structs.replace(settings, database=str(folder / "b" / "shop.db"))
+        first = msgspec.structs.replace(settings, notify_console=True)
+        other = msgspec.structs.replace(first, database=str(folder / "b" / "shop.db"))
         Path(other.database).parent.mkdir()
         seconds = max(5.0, IDLE_S * run.scale)
-        asyncio.run(_idle([settings, other], meter, report, prices, seconds))
+        asyncio.run(_idle([first, other], meter, report, prices, seconds))
     report.notes.append(
         "units are reckoned from the items that went over the wire, by Amazon's rules; prices are "
         f"of {prices['as_of']} ({PRICES.name})"
@@ -186,10 +188,12 @@ async def _told(settings: Settings, meter: Meter, report: Report, prices: Any) -
     settings = msgspec.structs.replace(settings, notify_console=True)
     with contextlib.redirect_stdout(io.StringIO()):
         async with _open_till(settings, meter, at_work=True) as till:
+            await _shown(till.shop)  # what was sold until now is not what these orders cost
             await asyncio.sleep(SETTLE_S)
             meter.take()
             for _ in range(orders):
                 await till.place(3)
+            await _shown(till.shop)
             await asyncio.sleep(SETTLE_S)
             found = summed(meter.take())
     each = Cost(write=found.write / orders, read=found.read / orders, writes=found.writes / orders)
@@ -199,19 +203,30 @@ async def _told(settings: Settings, meter: Meter, report: Report, prices: Any) -
     )
 
 
+async def _shown(shop: Shop) -> None:
+    """Until the tables for other programs are at the log's end."""
+    async with asyncio.timeout(SHOWN_S):
+        while any((await shop.store.gauges()).values()):
+            await asyncio.sleep(1.0)
+
+
 async def _idle(
     nodes: Sequence[Settings], meter: Meter, report: Report, prices: Any, seconds: float
 ) -> None:
-    """Nodes that nobody visits: the first leads (relay, sweeper), the second only follows."""
+    """Nodes that nobody visits: the first leads (relay with one channel, sweeper, tables for other
+    programs), the second only follows. Whether the log has grown meanwhile is told too."""
     before = Cost(write=0, read=0, writes=0)
+    grown = 0
     async with contextlib.AsyncExitStack() as opened:
         for settings, name in zip(nodes, ("the first, which leads", "a further one"), strict=True):
             shop = await asyncio.to_thread(build_shop, settings)
             await opened.enter_async_context(make_asgi(shop).lifespan())
             await asyncio.sleep(SETTLE_S)
             meter.take()
+            start = shop.store.followed  # type: ignore[attr-defined]
             await asyncio.sleep(seconds)
             found = summed(meter.take())
+            grown += shop.store.followed - start  # type: ignore[attr-defined]
             hours = seconds / HOUR_S
             write, read = (found.write - before.write) / hours, (found.read - before.read) / hours
             before = found
@@ -220,6 +235,7 @@ async def _idle(
                 f"an idle node in an hour: {name}",
                 f"{shown(round(write))} write, {shown(round(read))} read; ${month:.2f} a month",
             )
+    report.target("entries that the log of an idle shop grew by", grown, "exactly", 0)
 
 
 @contextlib.asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from storekeeper.config import Settings, SettingsError
 from storekeeper.domain.changes import ChangeSet, Put
 from storekeeper.domain.errors import AlreadyExists, NotFound, StoreUnavailable
 from storekeeper.domain.orders import Order
-from storekeeper.domain.work import Position, Setting
+from storekeeper.domain.work import Lease, Position, Setting
 from storekeeper.services.base import BY_SYSTEM
 from storekeeper.services.checkout import LineRequest, PlaceOrder
 from storekeeper.store.dynamodb.entries import Copied
@@ -209,6 +210,26 @@ async def test_a_source_that_sold_on_is_told(settings, source, tables) -> None:
     done = await copy_shop(settings, source, tables, watch=unseen)
     assert not done.compared.is_same
     assert done.compared.differing == ("record",)
+
+
+async def test_leases_stay_where_they_are(settings, source, tables, tmp_path) -> None:
+    """The copy's first server would wait for a process that will never come, and a source that
+    renews its leases would never be equal to its copy."""
+    before = open_place(settings, source)
+    forever = datetime(9999, 1, 1, tzinfo=UTC)
+    assert await before.hold(Lease(id="work", version=1, holder="source", until=forever))
+    there = await copy_shop(settings, source, tables, watch=unseen)
+    assert await before.hold(Lease(id="work", version=2, holder="source", until=forever))
+    again = await copy_shop(settings, source, tables, watch=unseen)
+    back = await copy_shop(settings, tables, file_at(tmp_path / "back.db"), watch=unseen)
+    await before.close()
+    assert there.compared.is_same
+    assert again.compared == there.compared
+    assert back.compared.is_same
+    for place in (tables, file_at(tmp_path / "back.db")):
+        store = open_place(settings, place)
+        assert await store.lease("work") is None
+        await store.close()
 
 
 async def test_what_is_no_place_is_refused(settings, tmp_path) -> None:

@@ -205,7 +205,7 @@ def test_a_role_that_may_make_no_tables(terminal, proxy):
     says(terminal, INIT, "permissions", "docs/dynamodb.md")
 
 
-@pytest.mark.parametrize("operation", ["PutItem", "Query"])
+@pytest.mark.parametrize("operation", ["GetItem", "PutItem", "Query"])
 def test_a_right_that_is_missing_is_told_at_the_start(terminal, tmp_path, proxy, operation):
     """Not when the first customer orders."""
     with_tables(tmp_path)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from storekeeper.domain.changes import ChangeSet, Put
 from storekeeper.domain.orders import Order
-from storekeeper.domain.work import Lease
 from storekeeper.notify.console import Console
 from storekeeper.services.background import LEASE, Background
 from storekeeper.services.leases import Tenure
@@ -21,6 +20,8 @@ from tests.contract.engines import ENGINES
 from tests.notify.sinks import AwayStore, Recorder, a_relay, happens, until
 from tests.support.builders import a_call, a_request, an_event
 from tests.support.shop import Shop, shop_at
+
+EXPIRED = "order.expired"
 
 
 @pytest.fixture(params=sorted(ENGINES))
@@ -142,29 +143,53 @@ async def test_a_process_that_lost_its_lease_stops_working(shop: Shop) -> None:
     background = await a_background(shop, sink)
     await background.start()
     await until(lambda: background.leads)
-    lease = await shop.store.get(Lease, LEASE)
-    assert lease is not None
-    # Another process took the lease while this one was not looking.
-    while True:
-        lease = await shop.store.get(Lease, LEASE)
+
+    async def taken() -> bool:
+        lease = await shop.store.lease(LEASE)
         assert lease is not None
-        taken = Lease(
-            id=LEASE,
-            version=lease.version + 1,
-            holder="other",
-            until=shop.clock() + timedelta(hours=1),
+        an_hour = shop.clock() + timedelta(hours=1)
+        return await shop.store.hold(
+            replace(lease, version=lease.version + 1, holder="other", until=an_hour)
         )
-        try:
-            await shop.store.commit(ChangeSet(puts=(Put(taken),)))
-            break
-        except Exception:
-            continue
+
+    # Another process took the lease while this one was not looking.
+    while not await taken():
+        continue
     await until(lambda: not background.leads)
     await asyncio.sleep(0)
     await background.stop()
-    kept = await shop.store.get(Lease, LEASE)
+    kept = await shop.store.lease(LEASE)
     assert kept is not None
     assert kept.holder == "other"
+
+
+async def test_two_that_both_believe_they_lead_do_no_harm(
+    shop: Shop, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a moment that can happen: clocks differ, and a machine may be stopped in between."""
+    engine = ENGINES[request.node.callspec.params["shop"]]
+    await shop.sell(stock=50)
+    for _ in range(20):
+        await shop.checkout.place(a_call(), a_request(("MUG", 2)))
+    shop.clock.advance(minutes=15)
+    async with shop_at(engine, tmp_path, clock=shop.clock, node=1) as other:
+        leaders: list[tuple[Background, Recorder]] = []
+        for number, at in enumerate((shop, other)):
+            # Each of its own, so that neither hears of the other.
+            monkeypatch.setattr("storekeeper.services.background.LEASE", f"lease:{number}")
+            sink = Recorder(batch=3)
+            background = await a_background(at, sink, expire_due=at.order_changes.expire_due)
+            leaders.append((background, sink))
+        (first, one), (second, two) = leaders
+        await first.start()
+        await second.start()
+        await until(lambda: first.leads and second.leads)
+        await until(lambda: len({e.id for e in one.got + two.got if e.kind == EXPIRED}) == 20)
+        await asyncio.gather(first.stop(), second.stop())
+    told = [stored.event for stored in await shop.store.events_after(0, 100)]
+    assert sum(event.kind == EXPIRED for event in told) == 20
+    assert (await shop.store.summary()).units_reserved == 0
+    assert await shop.store.verify() == []
 
 
 async def test_a_loop_that_fails_is_logged_and_starts_again(shop: Shop) -> None:

@@ -53,11 +53,14 @@ class Feed:
         self._observe = observe
         self._misses = 0
         self._resume_at: datetime | None = None
+        # Where the sink was when there was nothing to do; None while there is.
+        self._idle_at: int | None = None
 
     async def step(self) -> bool:
         """Handles one batch; answers whether the next can follow at once."""
-        if self._is_resting():
+        if self._is_resting() or await self._is_idle():
             return False
+        self._idle_at = None
         retried = await self._retry_due()
         if self._is_resting():
             return False
@@ -76,6 +79,18 @@ class Feed:
     def _is_resting(self) -> bool:
         return self._resume_at is not None and self._clock() < self._resume_at
 
+    async def _is_idle(self) -> bool:
+        """Whether there is still nothing to do. All is asked together, as an engine may have to
+        look elsewhere for each question that comes alone."""
+        if self._idle_at is None:
+            return False
+        position, due, stored = await asyncio.gather(
+            self._store.get(Position, position_id(self.sink.name)),
+            self._store.due_deliveries(self.sink.name, self._clock(), 1),
+            self._store.events_after(self._idle_at, 1),
+        )
+        return position is not None and position.at == self._idle_at and not due and not stored
+
     @property
     def _limit(self) -> int:
         return 1 if self._misses >= MISSES else self.sink.batch
@@ -86,6 +101,7 @@ class Feed:
             return False  # the endpoint was deleted a moment ago
         stored = await self._store.events_after(position.at, READ)
         if not stored:
+            self._idle_at = position.at
             return False
         is_more = len(stored) == READ
         wanted = [one for one in stored if self.sink.wants(one.event)]

@@ -40,7 +40,8 @@ log = structlog.get_logger(__name__)
 LEASE = "lease:jobs"
 LEASE_S = 15.0
 TICK_S = 0.5
-POLL_S = 2.0
+# A job handed in here begins at once; this is for those that another process left behind.
+POLL_S = 5.0
 MAX_WAITING = 20
 PURGE_S = 3_600.0
 KEPT = timedelta(days=30)
@@ -198,11 +199,11 @@ class Jobs:
         return done
 
     async def _next(self) -> Job | None:
-        for state in ("running", "waiting"):
-            found = await self._store.find(Job, "state", state, limit=1)
-            if found.items:
-                return found.items[0]
-        return None
+        # Together, as an engine may have to look elsewhere for either.
+        running, waiting = await asyncio.gather(
+            *(self._store.find(Job, "state", state, limit=1) for state in ("running", "waiting"))
+        )
+        return next(iter((*running.items, *waiting.items)), None)
 
     async def _work(self, job: Job) -> None:
         """One job to its report, from where it was left."""

@@ -1,11 +1,15 @@
-"""The right to do what only one process of a shop may do; it ends by itself if its holder dies."""
+"""The right to do what only one process of a shop may do; it ends by itself if its holder dies.
+
+The clocks of machines differ, and a process can be stopped between its look at the clock and its
+deed, so for a moment two may believe that they hold it. What they do must be safe then too: every
+change that it leads to is guarded by a version of what it was decided on.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from storekeeper.domain.changes import ChangeSet, Put, Stale
 from storekeeper.domain.work import Lease
 from storekeeper.store.port import Store
 
@@ -28,6 +32,8 @@ class Tenure:
         self._holder = holder
         self._duration = duration
         self._until: datetime | None = None
+        # What stands as we know from having written it, so that the holder need not read first.
+        self._kept: Lease | None = None
 
     @property
     def is_held(self) -> bool:
@@ -37,30 +43,30 @@ class Tenure:
     async def hold(self) -> bool:
         """Takes or renews the lease if it is free or ours; answers whether it is ours now."""
         now = self._clock()
-        lease = await self._store.get(Lease, self._id)
-        if lease is not None and lease.holder != self._holder and lease.until > now:
+        kept = self._kept or await self._store.lease(self._id)
+        if kept is not None and kept.holder != self._holder and kept.until > now:
             self._until = None
             return False
         until = now + self._duration
-        try:
-            await self._store.commit(ChangeSet(puts=(Put(self._next(lease, until)),)))
-        except Stale:
-            self._until = None
-            return False  # another process was faster
-        self._until = until
-        return True
+        is_ours = await self._keep(kept, until)
+        self._until = until if is_ours else None
+        return is_ours
 
     async def let_go(self) -> None:
         """Frees the lease, so that the next process need not wait for its end."""
         self._until = None
-        lease = await self._store.get(Lease, self._id)
-        if lease is None or lease.holder != self._holder:
+        kept = self._kept or await self._store.lease(self._id)
+        if kept is None or kept.holder != self._holder:
             return
-        try:
-            await self._store.commit(ChangeSet(puts=(Put(self._next(lease, self._clock())),)))
-        except Stale:
-            return
+        await self._keep(kept, self._clock())
+        self._kept = None
 
-    def _next(self, lease: Lease | None, until: datetime) -> Lease:
-        version = 1 if lease is None else lease.version + 1
-        return Lease(id=self._id, version=version, holder=self._holder, until=until)
+    async def _keep(self, kept: Lease | None, until: datetime) -> bool:
+        """Writes the next version; false where another process was faster."""
+        # Where the answer is lost, or nobody waits for it any more, the next time reads first.
+        self._kept = None
+        version = 1 if kept is None else kept.version + 1
+        lease = Lease(id=self._id, version=version, holder=self._holder, until=until)
+        is_ours = await self._store.hold(lease)
+        self._kept = lease if is_ours else None
+        return is_ours

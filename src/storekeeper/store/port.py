@@ -21,6 +21,7 @@ from storekeeper.domain.events import Event
 from storekeeper.domain.orders import Order, OrderState
 from storekeeper.domain.stock import Level, Movement, Reason, StockTotal
 from storekeeper.domain.types import AccountId, LocationId, OrderId, ProductId, Struct
+from storekeeper.domain.work import Lease
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -238,6 +239,14 @@ class Store(Protocol):
     def lag(self) -> float:
         """Seconds since this node last knew all that was committed anywhere; 0 where it always
         does."""
+
+    async def lease(self, id: str) -> Lease | None:
+        """A lease as it is kept at this moment, for all processes of the shop alike."""
+
+    async def hold(self, lease: Lease) -> bool:
+        """Keeps a lease in the place of the version before it (1: of none); answers whether it is
+        what is kept now, which it is not where another was faster. Safe to do again. Leases are no
+        part of what happened in the shop: an engine need not keep any but the last."""
 
     async def get(self, kind: type[R], id: str) -> R | None: ...
 

@@ -10,6 +10,7 @@ from typing import Any
 from storekeeper.store.dynamodb.bucket import Place
 from storekeeper.store.dynamodb.copying import Watch, copy_into, require_whole
 from storekeeper.store.dynamodb.follower import OWN_TABLES
+from storekeeper.store.dynamodb.leases import Leases
 from storekeeper.store.dynamodb.log import Log
 from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.setup import create_tables, require_tables
@@ -45,6 +46,7 @@ def open_store(
         log_id = require_tables(remote, prefix)
         log = Log(remote, prefix)
         log.require_access()
+        Leases(remote, prefix).require_access()
         require_whole(log)
         place = Place(snapshots, region, snapshots_endpoint, profile)
         if snapshots:

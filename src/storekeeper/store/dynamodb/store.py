@@ -23,12 +23,14 @@ import structlog
 
 from storekeeper.domain.changes import ChangeSet
 from storekeeper.domain.errors import Overloaded, StoreUnavailable
+from storekeeper.domain.work import Lease
 from storekeeper.store import asking
 from storekeeper.store.dynamodb.bucket import Place
 from storekeeper.store.dynamodb.checking import Checker
 from storekeeper.store.dynamodb.entries import Copied, Entry
 from storekeeper.store.dynamodb.erasing import Eraser
 from storekeeper.store.dynamodb.follower import PARTIAL, Follower
+from storekeeper.store.dynamodb.leases import Leases
 from storekeeper.store.dynamodb.log import Log
 from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.snapshots import Snapshots
@@ -78,6 +80,7 @@ class DynamoStore(SqliteStore):
         self._remote = remote
         self._log = Log(remote, prefix)
         self._log_id = log_id
+        self._leases = Leases(remote, prefix)
         self._views: Views | None = None
         self._eraser: Eraser | None = None
         self._beside: Remote | None = None
@@ -138,6 +141,14 @@ class DynamoStore(SqliteStore):
         await super().commit(change)
         # Its number was the next one, so nothing was missing.
         self._looked_at = max(self._looked_at, started)
+
+    async def lease(self, id: str) -> Lease | None:
+        await self._see()
+        return await self._leases.get(id)
+
+    async def hold(self, lease: Lease) -> bool:
+        await self._see()
+        return await self._leases.hold(lease)
 
     def stamp(self, topic: Topic, key: str) -> int:
         """Of changes on this node at once; of others' when it has looked at the log. A node that
@@ -245,6 +256,12 @@ class DynamoStore(SqliteStore):
             if remote is not None:
                 await asyncio.to_thread(remote.close)
 
+    async def _see(self) -> None:
+        """Raises where the log can't be followed. A node that did hold a lease then could do
+        nothing, and would keep others from doing it."""
+        if self._closing or self._age() > TRUSTED_S:
+            await self.catch_up()
+
     def _age(self) -> float:
         """Seconds since the last look at the log that went well."""
         return time.monotonic() - self._looked_at
@@ -291,13 +308,15 @@ class DynamoStore(SqliteStore):
             self._is_resting = False
 
     async def _rest(self, shortest: float) -> None:
-        """`shortest` while pages and memories are asked for, `IDLE_S` while they aren't."""
+        """`shortest` while pages and memories are asked for; while they aren't, until `IDLE_S`
+        after the last look, whoever took it."""
         self._wanted.clear()
         await asyncio.sleep(shortest)
         self._is_resting = not self._wanted.is_set()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, IDLE_S - shortest)):
-                await self._wanted.wait()
+        while not self._wanted.is_set() and (left := IDLE_S - self._age()) > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._wanted.wait()
 
     async def _look(self) -> None:
         """One look after the other while somebody waits; each serves all who asked before it."""

@@ -17,11 +17,12 @@ import apsw
 import msgspec
 
 from storekeeper.domain.catalog import Product
-from storekeeper.domain.changes import ChangeSet, Claim, Delete, Refusal
+from storekeeper.domain.changes import ChangeSet, Claim, Delete, Put, Refusal, Stale
 from storekeeper.domain.errors import ShopError, StoreUnavailable
 from storekeeper.domain.orders import Order
 from storekeeper.domain.stock import Level, Movement
 from storekeeper.domain.types import LocationId, ProductId
+from storekeeper.domain.work import Lease
 from storekeeper.store.lane import Lane
 from storekeeper.store.port import (
     Difference,
@@ -167,6 +168,16 @@ class SqliteStore:
         lane = self._long_lane if long else self._search_lane if search else next(self._turns)
         answer: R = await lane.ask(question)
         return answer
+
+    async def lease(self, id: str) -> Lease | None:
+        return await self.get(Lease, id)
+
+    async def hold(self, lease: Lease) -> bool:
+        try:
+            await self.commit(ChangeSet(puts=(Put(lease),)))
+        except Stale:
+            return await self.lease(lease.id) == lease
+        return True
 
     async def get(self, kind: type[R], id: str) -> R | None:
         found = await self.get_many(kind, [id])
