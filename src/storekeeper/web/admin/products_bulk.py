@@ -90,14 +90,14 @@ class Bulk(Controller):
         )
         left = [trouble for trouble in troubles if trouble is not None]
         done = len(asked) - len(left)
-        told = visit.language.texts.ngettext(
+        said = visit.language.texts.ngettext(
             "%(count)s product is changed.", "%(count)s products are changed.", done
         ) % {"count": visit.language.number(done)}
         if not left:
-            visit.tell(told)
+            visit.tell(said)
             return visit.go(back)
         return admin_page(
-            visit, "admin/products_bulk_left.html", status=409, told=told, left=left, back=back
+            visit, "admin/products_bulk_left.html", status=409, said=said, left=left, back=back
         )
 
 

@@ -26,6 +26,8 @@ document.addEventListener("submit", async (event) => {
         const told = renewed.querySelector(`#${part.getAttribute("aria-describedby")}`);
         if (told) part.setAttribute("aria-describedby", (told.id = `${id}-${part.name}-wrong`));
       }
+      const box = renewed.querySelector("[name=line]");
+      if (box) box.checked = old.querySelector("[name=line]").checked;
       old.replaceWith(renewed);
       (renewed.querySelector("[aria-invalid]") ?? renewed.querySelector("form button")).focus();
     } else old.remove();
