@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx
 
-from tests.api.shopfront import PASSWORD, Front, Seed, front_at
+from tests.api.contract import Contract
+from tests.api.shopfront import Front, Seed, front_at
 
 BASE = "http://shop.example"
 _VOID = ("checkbox", "radio")
@@ -96,6 +97,7 @@ class Office:
     async def send(
         self,
         action: str,
+        fields: Mapping[str, Any] | None = None,
         *,
         file: tuple[str, tuple[str, bytes, str]] | None = None,
         whole: bool = False,
@@ -103,7 +105,7 @@ class Office:
     ) -> httpx.Response:
         """Fills in the form of this page that goes to `action` and sends it; with a file, or
         `whole`, as a form in parts. What is None isn't sent."""
-        data = {**self.fields(action), **typed}
+        data = {**self.fields(action), **(fields or {}), **typed}
         data = {name: value for name, value in data.items() if value is not None}
         if file is None and not whole:
             self.page = await self.http.post(action, data=data, follow_redirects=True)
@@ -111,10 +113,6 @@ class Office:
             files = [file or ("image", ("", b"", "application/octet-stream"))]
             self.page = await self.http.post(action, data=data, files=files, follow_redirects=True)
         return self.page
-
-    async def log_in(self, name: str) -> None:
-        await self.go("/shop/login")
-        await self.send("/shop/login", email=f"{name}@example.com", password=PASSWORD)
 
     def product(self, sku: str) -> str:
         return f"/admin/products/{self.front.seed.products[sku]}"
@@ -125,13 +123,17 @@ async def another_office(front: Front, name: str) -> AsyncIterator[Office]:
     """Somebody else at another desk of the same shop."""
     transport = httpx.ASGITransport(app=front.app, client=("192.0.2.9", 5_000))  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url=BASE) as http:
-        office = Office(front, http)
         if name:
-            await office.log_in(name)
-        yield office
+            # As after a log-in, which other tests are about and which is slow on purpose.
+            http.cookies.set("access", front.seed.people[name].access_token)
+        yield Office(front, http)
 
 
 @asynccontextmanager
-async def front_for_pages(folder: Path, seed: Seed) -> AsyncIterator[Front]:
-    async with front_at(folder, seed) as front:
+async def front_for_pages(
+    folder: Path, seed: Seed, contracts: dict[str, Contract], **settings: Any
+) -> AsyncIterator[Front]:
+    """A shop in `folder`; the API's document, which takes a second, is made once."""
+    async with front_at(folder, seed, contracts.get(""), **settings) as front:
+        contracts[""] = front.contract
         yield front

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from litestar.response import Stream
+from litestar.types import Message, Receive, Scope, Send
 
 from storekeeper.http.imports import CSV
 from storekeeper.web.visit import Visit
@@ -27,5 +28,14 @@ class Download(Stream):
         self._cookies = visit.jar.headers()
 
     def to_asgi_response(self, app: Any, request: Any, **more: Any) -> Any:
-        more["encoded_headers"] = [*(more.get("encoded_headers") or ()), *self._cookies]
-        return super().to_asgi_response(app, request, **more)
+        plain = super().to_asgi_response(app, request, **more)
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            async def with_cookies(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    message["headers"] = [*message["headers"], *self._cookies]
+                await send(message)
+
+            await plain(scope, receive, with_cookies)
+
+        return answer

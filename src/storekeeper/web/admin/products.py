@@ -105,7 +105,7 @@ class _RowEdit:
             return None
         now = self._product.price
         try:
-            amount = amount_of(self._visit.text("price"), now.currency)
+            amount = amount_of(self._visit, self._visit.text("price"), now.currency)
         except Invalid as error:
             self.wrong["price"] = sentence(error.detail)
             return None

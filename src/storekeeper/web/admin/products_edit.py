@@ -71,7 +71,7 @@ class ProductPages(Controller):
                 _file(error, errors)
             else:
                 name = {"name": listed.product.name}
-                visit.tell(visit.say("%(name)s is made. It has no stock yet.") % name)
+                visit.tell(visit.say("%(name)s is made.") % name)
                 return visit.go(_address(listed.product))
         return await _form(visit, texts, errors)
 

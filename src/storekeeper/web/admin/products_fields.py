@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -114,7 +114,7 @@ async def read_details(
     if "tags" in changed:
         values["tags"] = tuple(tag.strip() for tag in texts["tags"].split(",") if tag.strip())
     if "price" in changed or "currency" in changed:
-        values["price"] = _price(texts, errors)
+        values["price"] = _price(visit, texts, errors)
     if "low_stock_threshold" in changed:
         values["low_stock_threshold"] = _threshold(visit, texts["low_stock_threshold"], errors)
     for name in ("options", "attributes"):
@@ -138,16 +138,17 @@ def lines_of(pairs: Mapping[str, str]) -> str:
     )
 
 
-def pairs_of(lines: str) -> dict[str, str]:
+def pairs_of(lines: str, say: Callable[[str], str] = str) -> dict[str, str]:
     """The pairs again; raises `Invalid` for a line without a colon, or a name that is there."""
     found: dict[str, str] = {}
     for line in filter(None, map(str.strip, lines.split("\n"))):
         colon = re.search(r"(?<!\\)(?:\\\\)*:", line)
         if colon is None:
-            raise Invalid(f"“{line[:50]}” has no colon; write name: value")
+            told = say("“%(line)s” has no colon; write name: value")
+            raise Invalid(told % {"line": line[:50]})
         name = _unescaped(line[: colon.end() - 1].strip())
         if name in found:
-            raise Invalid(f"“{name[:50]}” stands there twice")
+            raise Invalid(say("“%(name)s” stands there twice") % {"name": name[:50]})
         found[name] = _unescaped(line[colon.end() :].strip())
     return found
 
@@ -165,24 +166,25 @@ def _values_of(product: Product) -> dict[str, Any]:
     return {name: getattr(details, name) for name in details.__struct_fields__}
 
 
-def _price(texts: Texts, errors: FormErrors) -> Money | None:
+def _price(visit: Visit, texts: Texts, errors: FormErrors) -> Money | None:
     currency = texts["currency"].upper()
     if currency not in MINOR_DIGITS:
-        errors.add("currency", f"{currency[:10] or 'nothing'} is no currency; type EUR, say")
+        told = visit.say("“%(text)s” is no currency; type its code, such as EUR.")
+        errors.add("currency", told % {"text": texts["currency"][:10]})
         return None
     try:
-        amount = amount_of(texts["price"], currency)
+        amount = amount_of(visit, texts["price"], currency)
     except Invalid as error:
         errors.add("price", error.detail)
         return None
     return Money(amount=amount, currency=currency)
 
 
-def amount_of(text: str, currency: str) -> int:
+def amount_of(visit: Visit, text: str, currency: str) -> int:
     """Minor units, typed with a point or a comma. Raises `Invalid`, also for less than nothing."""
     amount = from_decimal_text(text.strip().replace(",", "."), currency)
     if amount < 0:
-        raise Invalid("a price can't be less than nothing", field="price")
+        raise Invalid(visit.say("a price can't be less than nothing"), field="price")
     return amount
 
 
@@ -201,7 +203,7 @@ def _threshold(visit: Visit, text: str, errors: FormErrors) -> int | None:
 
 def _pairs(visit: Visit, text: str, field: str, errors: FormErrors) -> dict[str, str]:
     try:
-        return pairs_of(text)
+        return pairs_of(text, visit.say)
     except Invalid as error:
         errors.add(field, error.detail)
         return {}
