@@ -46,6 +46,7 @@ shelf = st.lists(
             "tags": st.lists(st.sampled_from(TAGS), unique=True).map(tuple),
             "status": st.sampled_from(["active", "active", "archived"]),
             "track_stock": st.booleans(),
+            "low_stock_threshold": st.sampled_from((None, 0, 1)),
             "kind": st.sampled_from(["plain", "parent", "variant", "variant"]),
             "stock": st.integers(0, 2),
             "ordered": st.integers(0, 2),
@@ -62,6 +63,7 @@ queries = st.builds(
     min_price=maybe_price,
     max_price=maybe_price,
     in_stock=st.sampled_from((None, True, False)),
+    is_low=st.sampled_from((None, None, True, False)),
     status=st.sampled_from(("active", "archived", None)),
     sort=st.sampled_from(SORTS),
     limit=st.integers(1, 5),
@@ -93,6 +95,7 @@ def belongs(item: Listed, query: ProductQuery, items: list[Listed]) -> bool:
         and (query.min_price is None or product.price.amount >= query.min_price)
         and (query.max_price is None or product.price.amount <= query.max_price)
         and (query.in_stock is None or can_be_had(item, items) == query.in_stock)
+        and (query.is_low is None or item.stock.is_low == query.is_low)
     )
 
 
@@ -148,6 +151,8 @@ async def stock_shelf(shop: Shop, shelf: list[dict[str, Any]]) -> None:
         stock, ordered, born, kind = (
             fields.pop(name) for name in ("stock", "ordered", "born", "kind")
         )
+        if kind == "parent":
+            del fields["low_stock_threshold"]
         if kind == "variant" and parent is not None:
             fields |= {"parent_id": parent.id, "options": {"number": str(number)}}
         product = a_product(

@@ -12,6 +12,7 @@ from storekeeper.domain.errors import Invalid
 from storekeeper.domain.money import (
     MINOR_DIGITS,
     Money,
+    by_percent,
     check_currency,
     from_decimal_text,
     to_decimal_text,
@@ -103,3 +104,18 @@ def test_a_currency_that_is_not_in_use_is_refused(code: str) -> None:
 
 def test_a_currency_in_use_is_taken() -> None:
     assert [check_currency(code) for code in ("GBP", "JPY", "TND")] == ["GBP", "JPY", "TND"]
+
+
+@pytest.mark.parametrize(
+    ("amount", "percent", "after"),
+    [
+        (1_000, "10", 1_100),
+        (999, "-10", 899),
+        (50, "-1", 50),
+        (50, "1", 51),
+        (1, "-100", 0),
+        (10**12, "0.0000000001", 10**12 + 1),
+    ],
+)
+def test_a_price_changed_by_percent_is_whole_minor_units(amount: int, percent: str, after: int):
+    assert by_percent(amount, Decimal(percent)) == after

@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storekeeper.domain.errors import Forbidden, InsufficientStock, Invalid, NotFound
+from storekeeper.domain.errors import (
+    Conflict,
+    Forbidden,
+    InsufficientStock,
+    Invalid,
+    NotFound,
+)
 from storekeeper.domain.stock import MAIN
 from storekeeper.domain.types import LocationId, OrderId
 from storekeeper.services.base import BY_SYSTEM, Call
@@ -47,6 +53,17 @@ async def test_received_units_are_on_hand_and_in_the_ledger(desk: Desk) -> None:
     assert (line.on_hand, line.reserved, line.reason) == (12, 0, "received")
     assert (line.by, line.reference, line.note) == ("admin:ada", "DN-77", "two boxes")
     assert line.at == desk.clock()
+
+
+async def test_a_count_of_what_somebody_saw_is_refused_once_it_has_changed(desk: Desk) -> None:
+    """Ten were shown, four were sold meanwhile: "ten" would bring the four back."""
+    mug = await desk.create("MUG", stock=10)
+    await desk.count("MUG", 6)
+    request = CountRequest(product_id=mug.id, on_hand=10)
+    with pytest.raises(Conflict, match="6 units on hand now"):
+        await desk.inventory.count(BY_ADMIN, request, seen=10)
+    stock = await desk.inventory.count(BY_ADMIN, request, seen=6)
+    assert stock.total.on_hand == 10
 
 
 async def test_an_adjustment_says_why_and_by_how_much(desk: Desk) -> None:

@@ -25,6 +25,7 @@ from storekeeper.config import Settings
 from storekeeper.identity.authenticator import Proof, StoreAuthenticator, concerns_of
 from storekeeper.identity.passwords import Passwords
 from storekeeper.identity.tokens import AccessTokens, RefreshSecrets, ResetSecrets
+from storekeeper.media.folder import Folder
 from storekeeper.notify.console import Console
 from storekeeper.notify.mail import Mail
 from storekeeper.notify.port import Sink
@@ -45,6 +46,7 @@ from storekeeper.services.csv_export import Exporter
 from storekeeper.services.csv_import import Importer
 from storekeeper.services.deliveries import Deliveries
 from storekeeper.services.gauges import Gauges
+from storekeeper.services.images import Images
 from storekeeper.services.inventory import Inventory
 from storekeeper.services.jobs import Jobs
 from storekeeper.services.locations import Locations
@@ -103,6 +105,7 @@ class Shop:
         self.catalog = Catalog(self.tools, self.product_reads)
         self.carts = Carts(self.tools)
         self.inventory = Inventory(self.tools)
+        self.images = Images(Folder(settings.data_dir / "images"))
         self.locations = Locations(self.tools)
         self.importer = Importer(self.tools, currency=settings.currency)
         self.exporter = Exporter(self.tools)

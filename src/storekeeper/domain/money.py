@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Annotated
 
 import msgspec
@@ -87,6 +87,12 @@ def from_decimal_text(text: str, currency: str, field: str = "price") -> int:
     if minor != minor.to_integral_value():
         raise Invalid(f"{text!r} has more decimals than {currency} has", field=field)
     return int(minor)
+
+
+def by_percent(amount: int, percent: Decimal) -> int:
+    """An amount raised by so many percent (lowered by negative ones), halves away from zero."""
+    changed = Decimal(amount) * (100 + percent) / 100
+    return int(changed.to_integral_value(rounding=ROUND_HALF_UP))
 
 
 def total(amounts: Iterable[Money], currency: str) -> Money:

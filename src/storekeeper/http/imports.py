@@ -166,12 +166,13 @@ async def _submit(
     if announced.isdigit() and int(announced) > jobs.max_upload_bytes:
         raise errors.PayloadTooLarge(f"an upload has at most {jobs.max_upload_bytes} bytes")
     job = await jobs.submit(
-        principal_of(request), _body(request), kind=kind, mode=mode, dry_run=dry_run, key=key
+        principal_of(request), body_of(request), kind=kind, mode=mode, dry_run=dry_run, key=key
     )
     return Answer(job_view(job), status_code=202, headers={"Location": f"/jobs/{job.id}"})
 
 
-async def _body(request: ApiRequest) -> AsyncIterator[bytes]:
+async def body_of(request: ApiRequest) -> AsyncIterator[bytes]:
+    """The body a piece at a time; raises what ended it before its end."""
     try:
         async for piece in request.stream():
             yield piece

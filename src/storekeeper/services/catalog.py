@@ -132,6 +132,18 @@ class Catalog:
         """A product with its stock; raises `NotFound` for one that the caller may not see."""
         return _seen_by(principal, await self._reads.product(ProductId(product_id)))
 
+    async def several(
+        self, principal: Principal, product_ids: Sequence[ProductId]
+    ) -> dict[ProductId, Listed]:
+        """Those of the products that are there and that the caller may see."""
+        found = await self._store.listed(product_ids)
+        sees_all = principal.may("products:read")
+        return {
+            id: listed
+            for id, listed in found.items()
+            if sees_all or listed.product.status == "active"
+        }
+
     async def by_sku(self, principal: Principal, sku: str) -> Listed:
         """The same by SKU, in any case."""
         return _seen_by(principal, await self._reads.by_sku(fold_sku(sku), sku))

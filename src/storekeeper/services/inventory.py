@@ -9,7 +9,7 @@ import msgspec
 
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.changes import ChangeSet, Check, LevelIs, Short
-from storekeeper.domain.errors import InsufficientStock, Invalid, NotFound, ShopError
+from storekeeper.domain.errors import Conflict, InsufficientStock, Invalid, NotFound, ShopError
 from storekeeper.domain.stock import (
     MAIN,
     AdjustReason,
@@ -149,14 +149,25 @@ class Inventory:
 
         return await self._change(call, request, plan)
 
-    async def count(self, call: Call, request: CountRequest) -> ProductStock:
-        """Sets on hand to what was counted; what moves meanwhile makes it count again."""
+    async def count(
+        self, call: Call, request: CountRequest, *, seen: int | None = None
+    ) -> ProductStock:
+        """Sets on hand to what was counted; what moves meanwhile makes it count again.
+
+        Raises `Conflict` unless `seen` units, where that is given, are what is on hand now.
+        """
 
         async def plan(product: Product) -> tuple[Sequence[Shift], tuple[LevelIs, ...]]:
             on_hand = 0
             for level in await self._store.levels([product.id]):
                 if level.location_id == request.location_id:
                     on_hand = level.on_hand
+            if seen is not None and seen != on_hand:
+                raise Conflict(
+                    f"there are {on_hand} units on hand now, and no longer {seen}; "
+                    "look whether the count still holds",
+                    field="on_hand",
+                )
             shift = Shift(
                 location_id=request.location_id,
                 quantity=request.on_hand - on_hand,
@@ -196,6 +207,13 @@ class Inventory:
             raise NotFound(f"there is no product {product_id}")
         levels = await self._store.levels([id])
         return ProductStock(product=listed.product, total=listed.stock, levels=tuple(levels))
+
+    async def levels_at(
+        self, location_id: LocationId, product_ids: Sequence[ProductId]
+    ) -> dict[ProductId, Level]:
+        """What of each product is at one location; those that never were there are left out."""
+        found = await self._store.levels(product_ids)
+        return {level.product_id: level for level in found if level.location_id == location_id}
 
     async def low(self, *, limit: int, cursor: str | None = None) -> Page[Listed]:
         """Active products at or below their reorder point."""

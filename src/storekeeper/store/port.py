@@ -46,7 +46,8 @@ class Page(Struct, Generic[T], frozen=True, kw_only=True):
 class ProductQuery(Struct, frozen=True, kw_only=True):
     """Which products to list. `words` is full text over name, SKU, description, category, tags.
 
-    Prices in minor units, inclusive. `status` None lists all. `in_stock` as `Listed.in_stock`.
+    Prices in minor units, inclusive. `status` None lists all. `in_stock` as `Listed.in_stock`,
+    `is_low` as that of its stock.
     """
 
     words: str = ""
@@ -55,6 +56,7 @@ class ProductQuery(Struct, frozen=True, kw_only=True):
     min_price: int | None = None
     max_price: int | None = None
     in_stock: bool | None = None
+    is_low: bool | None = None
     status: Literal["active", "archived"] | None = "active"
     parent_id: str | None = None
     sort: ProductSort = "name"

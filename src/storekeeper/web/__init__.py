@@ -7,8 +7,13 @@ from typing import Any
 
 from litestar import Router
 
+from storekeeper.web.admin.imports import ImportPages
+from storekeeper.web.admin.products import ProductTable
+from storekeeper.web.admin.products_bulk import Bulk
+from storekeeper.web.admin.products_edit import ProductPages
 from storekeeper.web.admin.today import Today
 from storekeeper.web.guard import FormGuard
+from storekeeper.web.images import ImagePages
 from storekeeper.web.shop.account import AccountPages, Doors
 from storekeeper.web.shop.cart import CartPages
 from storekeeper.web.shop.catalog import Catalogue
@@ -28,8 +33,13 @@ PAGES: Sequence[Any] = (
             Doors,
             AccountPages,
             Today,
+            ProductTable,
+            ProductPages,
+            Bulk,
+            ImportPages,
             StaticPages,
         ],
         middleware=[FormGuard],
     ),
+    ImagePages,
 )

@@ -1,4 +1,7 @@
-"""The middleware of all pages: a form that changes something has to be one of ours."""
+"""The middleware of all pages: a form that changes something has to be one of ours.
+
+A handler that takes a file says so with `takes_file=True`; the file is then the handler's to read.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from storekeeper.domain.errors import Forbidden, UnsupportedMediaType
 from storekeeper.web import cookies
 from storekeeper.web.csrf import FIELD, is_from_elsewhere
+from storekeeper.web.uploads import read_form
 from storekeeper.web.visit import Visit
 
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -28,22 +32,43 @@ class FormGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit: Visit = scope["visit"]  # type: ignore[typeddict-item]
-        if scope["method"] == "POST":  # type: ignore[typeddict-item]
-            request: Request[Any, Any, Any] = Request(scope, receive, send)
-            if is_from_elsewhere(visit.headers):
-                raise Forbidden("this form was sent by another site; nothing was done")
-            if request.content_type[0] not in FORMS:
-                raise UnsupportedMediaType(f"send the form as {FORMS[0]}")
-            fields = await request.form()
-            for name, value in fields.multi_items():
-                if not isinstance(value, UploadFile):
-                    text = str(value).replace("\r\n", "\n")[:LONGEST_VALUE]
-                    visit.form[name] = text
-                    visit.lists.setdefault(name, []).append(text)
-            token = visit.form.pop(FIELD, "")
-            if not visit.pages.form_tokens.is_ours(token, visit.jar.get(cookies.VISITOR)):
-                raise Forbidden(
-                    "this page was open for too long, or cookies are switched off; nothing was "
-                    "done. Go back, reload the page and send the form again"
-                )
-        await self._app(scope, receive, send)
+        try:
+            await self._check(visit, scope, receive, send)
+            await self._app(scope, receive, send)
+        finally:
+            if visit.upload is not None:
+                await visit.upload.close()
+
+    async def _check(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST":  # type: ignore[typeddict-item]
+            return
+        request: Request[Any, Any, Any] = Request(scope, receive, send)
+        if is_from_elsewhere(visit.headers):
+            raise Forbidden("this form was sent by another site; nothing was done")
+        takes_file = "takes_file" in scope["route_handler"].opt
+        taken = FORMS[1:] if takes_file else FORMS
+        if request.content_type[0] not in taken:
+            raise UnsupportedMediaType(f"send the form as {taken[0]}")
+        if takes_file:
+            fields, visit.upload = await read_form(request)
+        else:
+            fields = await _fields(request)
+        for name, value in fields:
+            text = value.replace("\r\n", "\n")[:LONGEST_VALUE]
+            visit.form[name] = text
+            visit.lists.setdefault(name, []).append(text)
+        token = visit.form.pop(FIELD, "")
+        if not visit.pages.form_tokens.is_ours(token, visit.jar.get(cookies.VISITOR)):
+            raise Forbidden(
+                "this page was open for too long, or cookies are switched off; nothing was "
+                "done. Go back, reload the page and send the form again"
+            )
+
+
+async def _fields(request: Request[Any, Any, Any]) -> list[tuple[str, str]]:
+    form = await request.form()
+    return [
+        (name, str(value))
+        for name, value in form.multi_items()
+        if not isinstance(value, UploadFile)
+    ]

@@ -24,6 +24,7 @@ from storekeeper.web.languages import Language, choose
 
 if TYPE_CHECKING:
     from storekeeper.web.pages import Pages
+    from storekeeper.web.uploads import Upload
 
 PageRequest = Request[Any, Any, Any]
 HOME = "/shop"
@@ -40,6 +41,8 @@ class Visit:
         self.principal: Principal = GUEST
         self.form: dict[str, str] = {}
         self.lists: dict[str, list[str]] = {}
+        # What a form brought to a handler that takes a file.
+        self.upload: Upload | None = None
         self.path = scope["path"]
         self.is_read = scope["method"] in ("GET", "HEAD")  # type: ignore[typeddict-item]
         self._scope = scope

@@ -42,6 +42,8 @@ _IN_STOCK = f"""
        AND NOT (p.tracked = 0 AND nullif(p.doc, '') ->> 'is_parent' IS 1)
       THEN 1 ELSE p.parent_id IS NULL AND {A_VARIANT_SELLS.format(parent="p.id")} END)
 """
+# Written out, so that it is read off the index of those alone.
+_LOW = "SELECT product_pk FROM total WHERE is_low = 1"
 _SHOWN = "SELECT p.doc, p.pk, t.on_hand, t.reserved, t.threshold, t.is_low, t.backorder"
 RARE = 2_000
 # Ranking takes some 5 µs for each product that has the words, more of them are put in tiers.
@@ -124,6 +126,8 @@ def _selection(reader: Reader, query: ProductQuery, words: str) -> _Selection:
         source = "product_tag g CROSS JOIN product p ON p.pk = g.product_pk"
     if query.parent_id is not None and source == "product p":
         source = "product p INDEXED BY product_parent"
+    if query.is_low and source == "product p" and _is_rare(reader, f"({_LOW})"):
+        source = f"({_LOW}) l CROSS JOIN product p ON p.pk = l.product_pk"
     selection = _Selection(source)
     if words:
         matches = "SELECT rowid FROM product_text WHERE product_text MATCH ?"
@@ -162,6 +166,8 @@ def _narrow(selection: _Selection, query: ProductQuery) -> None:
         also("p.parent_id = ?", query.parent_id)
     if query.in_stock is not None:
         also(f"{'' if query.in_stock else 'NOT '}{_IN_STOCK}")
+    if query.is_low is not None:
+        also("t.is_low = ?", int(query.is_low))
 
 
 def _are_common(reader: Reader, words: Sequence[str], after: Sequence[Any] | None) -> bool:
@@ -197,13 +203,14 @@ def _in_tiers(
 
 def is_quick(query: ProductQuery) -> bool:
     """Whether a page is read off an index; other questions may have to look at many products."""
-    return not query.words.strip() and query.in_stock is None and query.tag is None
+    asked = (query.in_stock, query.tag, query.is_low)
+    return not query.words.strip() and all(one is None for one in asked)
 
 
-def _is_rare(reader: Reader, source: str, value: str) -> bool:
+def _is_rare(reader: Reader, source: str, *values: str) -> bool:
     """Few enough to be sorted; the walk in sort order would pass all the others by."""
     sql = f"SELECT count(*) FROM (SELECT 1 FROM {source} LIMIT {RARE + 1})"
-    return int(reader.rows(sql, (value,))[0][0]) <= RARE
+    return int(reader.rows(sql, values)[0][0]) <= RARE
 
 
 def list_categories(reader: Reader, limit: int, after: str | None) -> Page[str]:

@@ -1,0 +1,1 @@
+"""Pictures: made safe and small, and kept where they can be served from."""

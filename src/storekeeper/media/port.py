@@ -1,0 +1,15 @@
+"""Where pictures are kept. They never change: a name says what is in it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Pictures(Protocol):
+    """Files by name. Names are ours alone: letters and digits with one dot."""
+
+    async def keep(self, name: str, data: bytes) -> None:
+        """Durable when it returns; once more changes nothing. Raises `StoreUnavailable`."""
+
+    async def read(self, name: str) -> bytes | None:
+        """None where there is no such picture. Raises `StoreUnavailable`."""
