@@ -12,7 +12,7 @@ from litestar.routes import HTTPRoute
 from storekeeper.domain.accounts import ROLE_SCOPES
 from storekeeper.http.security import PUBLIC
 from tests.api.shopfront import PEOPLE, Front, front_at, in_one_task
-from tests.web.browser import visitor_at
+from tests.web.browser import Visitor, visitor_at
 
 
 def closed_pages(front: Front) -> Iterator[tuple[str, str, Any]]:
