@@ -162,6 +162,15 @@ def _narrow(selection: _Selection, query: ProductQuery) -> None:
         also("p.parent_id = ?", query.parent_id)
     if query.in_stock is not None:
         also(f"{'' if query.in_stock else 'NOT '}{_IN_STOCK}")
+    if query.is_low is not None:
+        # Those that are low have an index of their own.
+        low = "SELECT product_pk FROM total WHERE is_low = 1"
+        also(f"p.pk {'' if query.is_low else 'NOT '}IN ({low})")
+    if query.location_id is not None:
+        also(
+            "EXISTS (SELECT 1 FROM stock s WHERE s.product_pk = p.pk AND s.location_id = ?)",
+            query.location_id,
+        )
 
 
 def _are_common(reader: Reader, words: Sequence[str], after: Sequence[Any] | None) -> bool:
@@ -197,7 +206,13 @@ def _in_tiers(
 
 def is_quick(query: ProductQuery) -> bool:
     """Whether a page is read off an index; other questions may have to look at many products."""
-    return not query.words.strip() and query.in_stock is None and query.tag is None
+    return (
+        not query.words.strip()
+        and query.in_stock is None
+        and query.is_low is None
+        and query.location_id is None
+        and query.tag is None
+    )
 
 
 def _is_rare(reader: Reader, source: str, value: str) -> bool:
