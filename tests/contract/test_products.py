@@ -177,7 +177,9 @@ async def stock_shelf(shop: Shop, shelf: list[dict[str, Any]]) -> None:
         change = creating(product)
         if product.track_stock and stock and not product.is_parent:
             reserved = min(stock, ordered)
-            change += ChangeSet(movements=(a_movement(product, stock, reserved=reserved, location=location),))
+            change += ChangeSet(
+                movements=(a_movement(product, stock, reserved=reserved, location=location),)
+            )
         await shop.store.commit(change)
 
 
