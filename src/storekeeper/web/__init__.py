@@ -7,6 +7,8 @@ from typing import Any
 
 from litestar import Router
 
+from storekeeper.web.admin.order_actions import OrderActions
+from storekeeper.web.admin.orders import OrderDesk
 from storekeeper.web.admin.today import Today
 from storekeeper.web.guard import FormGuard
 from storekeeper.web.shop.account import AccountPages, Doors
@@ -28,6 +30,8 @@ PAGES: Sequence[Any] = (
             Doors,
             AccountPages,
             Today,
+            OrderDesk,
+            OrderActions,
             StaticPages,
         ],
         middleware=[FormGuard],
