@@ -16,7 +16,6 @@ import httpx
 from tests.api.contract import Contract
 from tests.api.shopfront import Front, Seed, front_at
 
-
 # The API's document is the same for every shop; it is made once.
 _contract: dict[str, Contract] = {}
 
@@ -26,6 +25,7 @@ class Form:
     """A form of a page with what its fields hold."""
 
     action: str
+    method: str
     fields: dict[str, str] = field(default_factory=dict)
 
 
@@ -38,7 +38,7 @@ class _Forms(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
         if tag == "form":
-            self.forms.append(Form(given.get("action", "")))
+            self.forms.append(Form(given.get("action", ""), given.get("method", "get")))
         elif tag == "select":
             self._select = given.get("name", "")
         elif not self.forms:
@@ -96,7 +96,11 @@ class Desk:
         """Fills in the form of the page at `address` whose action ends with `action`, and sends it
         as the page (or an older one, `page`) holds it."""
         shown = page if page is not None else await self.page(address)
-        form = next(form for form in forms_of(shown) if form.action.endswith(action))
+        form = next(
+            form
+            for form in forms_of(shown)
+            if form.method == "post" and form.action.endswith(action)
+        )
         fields = form.fields | {name.replace("__", "-"): value for name, value in typed.items()}
         answer = await self.http.post(form.action, data=fields)
         assert answer.status_code == status, answer.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,8 +100,7 @@ async def test_an_order_is_confirmed_shipped_in_parts_delivered_and_taken_back(d
     await desk.send(at, "/confirm")
     assert await desk.front.available("MUG") == 97
 
-    sent = {"ship__1": "2", "ship__2": "0", "carrier": "Post", "tracking_number": "RR 1"}
-    await desk.send(at, "/ship", **sent)
+    await desk.send(at, "/ship", ship__1="2", ship__2="0", carrier="Post", tracking_number="RR 1")
     order = await kept(desk, order.id)
     assert order.state == "partially_shipped"
     assert [line.fulfilled for line in order.lines] == [2, 0]
@@ -159,7 +159,7 @@ async def test_what_somebody_else_did_meanwhile_is_told_and_what_was_typed_stays
     ],
 )
 async def test_a_shipment_that_cannot_be_is_told_beside_its_field(
-    desk: Desk, typed: dict[str, str], told: str
+    desk: Desk, typed: dict[str, Any], told: str
 ):
     order = await ordered(desk)
     answer = await desk.send(address_of(order), "/ship", status=422, **typed)
@@ -205,11 +205,16 @@ async def test_papers_are_pdfs_that_name_the_order(desk: Desk):
     await desk.send(address_of(order), "/ship", ship__1="1", ship__2="0")
     shipment = (await kept(desk, order.id)).shipments[0].id
     slip = f"{address_of(order)}/packing-slip.pdf"
-    for address in ("/admin/orders/picking.pdf", slip, f"{slip}?shipment={shipment}"):
+    names = {
+        "/admin/orders/picking.pdf": "picking-2030-01-01.pdf",
+        slip: f"packing-slip-{order.number}.pdf",
+        f"{slip}?shipment={shipment}": f"packing-slip-{order.number}.pdf",
+    }
+    for address, name in names.items():
         answer = await desk.http.get(address)
         assert answer.headers["content-type"] == "application/pdf"
         assert answer.content.startswith(b"%PDF-")
-    assert f"packing-slip-{order.number}.pdf" in answer.headers["content-disposition"]
+        assert name in answer.headers["content-disposition"]
     assert (await desk.http.get(f"{slip}?shipment=none")).status_code == 404
 
 

@@ -7,8 +7,11 @@ from typing import Any
 
 from litestar import Router
 
+from storekeeper.web.admin.label_pages import LabelDesk
 from storekeeper.web.admin.order_actions import OrderActions
 from storekeeper.web.admin.orders import OrderDesk
+from storekeeper.web.admin.stock import StockDesk
+from storekeeper.web.admin.stock_takes import StockTakeDesk
 from storekeeper.web.admin.today import Today
 from storekeeper.web.guard import FormGuard
 from storekeeper.web.shop.account import AccountPages, Doors
@@ -32,6 +35,9 @@ PAGES: Sequence[Any] = (
             Today,
             OrderDesk,
             OrderActions,
+            StockDesk,
+            StockTakeDesk,
+            LabelDesk,
             StaticPages,
         ],
         middleware=[FormGuard],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from storekeeper.domain.errors import Invalid
@@ -11,10 +10,10 @@ from storekeeper.domain.types import AccountId, Struct, fold_sku
 from storekeeper.services.account_records import account_by_email
 from storekeeper.services.order_numbers import normal_number
 from storekeeper.store.port import OrderQuery
+from storekeeper.web.admin.days import MOST_CURSOR, day_of, next_day
 from storekeeper.web.visit import Visit, with_query
 
 STATES: tuple[OrderState, ...] = OrderState.__args__  # type: ignore[attr-defined]
-MOST_CURSOR = 400
 
 
 class OrderFilters(Struct, frozen=True, kw_only=True):
@@ -64,23 +63,7 @@ async def query_of(visit: Visit, filters: OrderFilters, limit: int) -> OrderQuer
         sku=fold_sku(filters.sku) if filters.sku else None,
         customer_id=customer_id,
         placed_from=since,
-        placed_before=None if until is None else _next_day(until),
+        placed_before=None if until is None else next_day(until),
         limit=limit,
         cursor=visit.query.get("cursor", "")[:MOST_CURSOR] or None,
     )
-
-
-def day_of(visit: Visit, text: str, field: str) -> datetime | None:
-    """The beginning of a day in UTC; raises `Invalid` for what is no day."""
-    if not text:
-        return None
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        raise Invalid(visit.say("Type a day such as 2026-01-31."), field=field) from None
-    return datetime.combine(day, time(), tzinfo=UTC)
-
-
-def _next_day(day: datetime) -> datetime | None:
-    """None after the last day that there is."""
-    return None if day.date() == date.max else day + timedelta(days=1)
