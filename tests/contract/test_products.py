@@ -46,10 +46,11 @@ shelf = st.lists(
             "tags": st.lists(st.sampled_from(TAGS), unique=True).map(tuple),
             "status": st.sampled_from(["active", "active", "archived"]),
             "track_stock": st.booleans(),
-            "low_stock_threshold": st.sampled_from((None, 0, 1)),
             "kind": st.sampled_from(["plain", "parent", "variant", "variant"]),
             "stock": st.integers(0, 2),
             "ordered": st.integers(0, 2),
+            "reorder_point": st.sampled_from((None, 0, 1)),
+            "location": st.sampled_from(("main", "attic")),
             "born": st.integers(0, 3),
         }
     ),
@@ -64,6 +65,7 @@ queries = st.builds(
     max_price=maybe_price,
     in_stock=st.sampled_from((None, True, False)),
     is_low=st.sampled_from((None, None, True, False)),
+    location_id=st.sampled_from((None, None, "main", "attic")),
     status=st.sampled_from(("active", "archived", None)),
     sort=st.sampled_from(SORTS),
     limit=st.integers(1, 5),
@@ -82,7 +84,9 @@ def can_be_had(item: Listed, items: list[Listed]) -> bool:
     return item.stock.available > 0 or product.allow_backorder or not product.track_stock
 
 
-def belongs(item: Listed, query: ProductQuery, items: list[Listed]) -> bool:
+def belongs(
+    item: Listed, query: ProductQuery, items: list[Listed], stocked: set[tuple[ProductId, str]]
+) -> bool:
     """The filters, said plainly."""
     product = item.product
     return (
@@ -95,8 +99,14 @@ def belongs(item: Listed, query: ProductQuery, items: list[Listed]) -> bool:
         and (query.min_price is None or product.price.amount >= query.min_price)
         and (query.max_price is None or product.price.amount <= query.max_price)
         and (query.in_stock is None or can_be_had(item, items) == query.in_stock)
-        and (query.is_low is None or item.stock.is_low == query.is_low)
+        and (query.is_low is None or is_low(item) == query.is_low)
+        and (query.location_id is None or (product.id, query.location_id) in stocked)
     )
+
+
+def is_low(item: Listed) -> bool:
+    product, threshold = item.product, item.product.low_stock_threshold
+    return product.track_stock and threshold is not None and item.stock.available <= threshold
 
 
 def sort_key(sort: ProductSort, number: dict[ProductId, int]) -> Any:
@@ -127,8 +137,10 @@ def test_every_filter_and_sort_order_gives_what_a_look_by_hand_gives(
             ids = [page.id async for batch in shop.store.scan(Product) for page in batch]
             items = list((await shop.store.listed(ids)).values())
             number = {id: place for place, id in enumerate(ids)}
+            levels = await shop.store.levels(ids)
+            stocked = {(level.product_id, str(level.location_id)) for level in levels}
             for query in asked:
-                fitting = [item for item in items if belongs(item, query, items)]
+                fitting = [item for item in items if belongs(item, query, items, stocked)]
                 fitting.sort(key=sort_key(query.sort, number), reverse=query.sort.startswith("-"))
                 assert await found(shop.store, query) == fitting
             assert all(item.in_stock == can_be_had(item, items) for item in items)
@@ -148,24 +160,26 @@ async def stock_shelf(shop: Shop, shelf: list[dict[str, Any]]) -> None:
     parent: Product | None = None
     for number, row in enumerate(shelf):
         fields = dict(row)
-        stock, ordered, born, kind = (
-            fields.pop(name) for name in ("stock", "ordered", "born", "kind")
+        stock, ordered, born, kind, point, location = (
+            fields.pop(name)
+            for name in ("stock", "ordered", "born", "kind", "reorder_point", "location")
         )
-        if kind == "parent":
-            del fields["low_stock_threshold"]
         if kind == "variant" and parent is not None:
             fields |= {"parent_id": parent.id, "options": {"number": str(number)}}
         product = a_product(
             f"P{number}",
             now=START + timedelta(hours=born),
             is_parent=kind == "parent",
+            low_stock_threshold=None if kind == "parent" else point,
             **fields,
         )
         parent = product if product.is_parent else parent
         change = creating(product)
         if product.track_stock and stock and not product.is_parent:
             reserved = min(stock, ordered)
-            change += ChangeSet(movements=(a_movement(product, stock, reserved=reserved),))
+            change += ChangeSet(
+                movements=(a_movement(product, stock, reserved=reserved, location=location),)
+            )
         await shop.store.commit(change)
 
 

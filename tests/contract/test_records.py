@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
+from storekeeper.domain import stocktakes
 from storekeeper.domain.accounts import Account, ApiKey, Attempts, ResetLink, Session
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.changes import ChangeSet, Claim, Delete, Put
 from storekeeper.domain.orders import Order
-from storekeeper.domain.stock import Location
+from storekeeper.domain.stock import MAIN, Location
+from storekeeper.domain.stocktakes import CountLine, StockTake
 from storekeeper.domain.types import AccountId
 from storekeeper.domain.work import Delivery, Job, Lease, Position, Setting, WebhookEndpoint
 from storekeeper.store.port import Store
@@ -49,6 +52,19 @@ def a_delivery(event_seq: int, sink: str = "mail", version: int = 1, **fields: A
     )
 
 
+def a_take(id: str = "t1", **fields: Any) -> StockTake:
+    return StockTake(
+        id=id, version=1, location_id=MAIN, state="open", started_at=START, by="staff:sam",
+        expires_at=fields.pop("expires_at", LATER), **fields,
+    )  # fmt: skip
+
+
+def a_line(sku: str, take: StockTake | None = None, **fields: Any) -> CountLine:
+    product = a_product(sku, attributes={"EAN": f"40{sku}"})
+    line = stocktakes.new_line(take or a_take(), product, 5)
+    return msgspec.structs.replace(line, **fields)
+
+
 async def keep(store: Store, *records: Any) -> None:
     await store.commit(ChangeSet(puts=tuple(Put(record) for record in records)))
 
@@ -75,6 +91,8 @@ RECORDS = [
     Lease(id="relay", version=1, holder="node-1", until=LATER),
     Position(id="mail", version=1, at=17),
     Setting(id="theme", version=1, value="dunkel ☕"),
+    a_take(category="China"),
+    a_line("MUG", counted=4, outcome="moved", found=3),
 ]  # fmt: skip
 
 
@@ -169,15 +187,36 @@ async def test_what_has_expired_is_removed_and_nothing_else(store: Store) -> Non
         ResetLink(id="old", version=1, account_id=ADA, expires_at=past),
         ResetLink(id="good", version=1, account_id=ADA, expires_at=LATER),
         Attempts(id="old", version=1, failures=1, next_at=past, expires_at=past),
+        a_take("old", expires_at=past),
+        a_line("MUG", a_take("old", expires_at=past)),
+        a_take("good"),
+        a_line("MUG", a_take("good")),
         an_account(),
     )
     assert await store.purge(START, 2) == 2
-    assert await store.purge(START, 100) == 2
+    assert await store.purge(START, 100) == 4
     assert await store.purge(START, 100) == 0
     assert [session.id for session in (await store.list_all(Session)).items] == ["good"]
     assert [link.id for link in (await store.list_all(ResetLink)).items] == ["good"]
     assert (await store.list_all(Attempts)).items == ()
+    assert [take.id for take in (await store.list_all(StockTake)).items] == ["good"]
+    assert [line.take_id for line in (await store.list_all(CountLine)).items] == ["good"]
     assert await store.get(Account, "ada") is not None
+
+
+async def test_lines_of_a_count_are_found_by_take_status_product_and_code(store: Store) -> None:
+    """What has still to be counted, and whose code was scanned, is looked up by key."""
+    mug, bowl = a_line("MUG"), a_line("BOWL", counted=5)
+    await keep(store, a_take(), mug, bowl, a_line("MUG", a_take("t2")))
+    assert (await store.find(CountLine, "take", "t1")).items == (bowl, mug)
+    assert (await store.find(CountLine, "status", "t1|uncounted")).items == (mug,)
+    assert (await store.find(CountLine, "status", "t1|equal")).items == (bowl,)
+    assert (await store.find(CountLine, "product", "t1|product-MUG")).items == (mug,)
+    assert (await store.find(CountLine, "code", "t1|40BOWL")).items == (bowl,)
+    await keep(store, stocktakes.counted(mug, 3))
+    assert await store.count(CountLine, "status", "t1|different", at_most=9) == 1
+    assert await store.count(CountLine, "status", "t1|uncounted", at_most=9) == 0
+    assert await store.count(StockTake, "state", "open", at_most=9) == 1
 
 
 async def test_a_session_used_while_it_is_purged_stays(store: Store) -> None:

@@ -52,9 +52,12 @@ from storekeeper.services.jobs import Jobs
 from storekeeper.services.locations import Locations
 from storekeeper.services.order_changes import OrderChanges
 from storekeeper.services.outside_accounts import OutsideAccounts
+from storekeeper.services.picking import Picking
 from storekeeper.services.product_reads import ProductReads
 from storekeeper.services.reports import Reports
 from storekeeper.services.sessions import Sessions
+from storekeeper.services.stock_take_posting import StockTakePosting
+from storekeeper.services.stock_takes import StockTakes
 from storekeeper.services.throttle import Throttle
 from storekeeper.services.webhooks import Webhooks
 from storekeeper.store.sqlite.connect import require_folder
@@ -106,6 +109,9 @@ class Shop:
         self.carts = Carts(self.tools)
         self.inventory = Inventory(self.tools)
         self.images = Images(Folder(settings.data_dir / "images"))
+        self.picking = Picking(self.tools, self.catalog_cache)
+        self.stock_takes = StockTakes(self.tools)
+        self.stock_take_posting = StockTakePosting(self.tools, self.stock_takes)
         self.locations = Locations(self.tools)
         self.importer = Importer(self.tools, currency=settings.currency)
         self.exporter = Exporter(self.tools)

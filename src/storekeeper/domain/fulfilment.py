@@ -209,7 +209,7 @@ def _parcels(
         if not line.tracked:
             loose |= {line.id: need} if need else {}
             continue
-        for origin, waiting in _waiting(line).items():
+        for origin, waiting in unshipped_at(line).items():
             places = (origin, step.restock_to(origin))
             count = min(need, waiting)
             if count and location_id in (None, *places):
@@ -228,7 +228,7 @@ def _parcels(
     return parcels
 
 
-def _waiting(line: OrderLine) -> dict[LocationId, int]:
+def unshipped_at(line: OrderLine) -> dict[LocationId, int]:
     """Units of a line that haven't left, by the location that they are allocated at.
 
     Allocations keep the order shipped first, unshipped after, so that units gone can be counted
@@ -283,7 +283,7 @@ def _ship_from(
         gone -= used
         if used:
             shipped.append(Allocation(location_id=allocation.location_id, quantity=used))
-    waiting = _waiting(line)
+    waiting = unshipped_at(line)
     need = count
     taken: dict[LocationId, int] = {}
     for place in sorted(

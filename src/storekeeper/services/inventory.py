@@ -40,7 +40,7 @@ from storekeeper.services.base import (
     require,
     with_fresh_reads,
 )
-from storekeeper.store.port import Listed, MovementQuery, Page
+from storekeeper.store.port import Listed, MovementQuery, Page, ProductQuery
 
 Reference = Annotated[
     str,
@@ -214,6 +214,24 @@ class Inventory:
         """What of each product is at one location; those that never were there are left out."""
         found = await self._store.levels(product_ids)
         return {level.product_id: level for level in found if level.location_id == location_id}
+
+    async def overview(self, query: ProductQuery) -> Page[ProductStock]:
+        """A page of products with their units, with two questions whatever its length."""
+        page = await self._store.products(query)
+        levels: dict[ProductId, list[Level]] = {}
+        for level in await self._store.levels([item.product.id for item in page.items]):
+            levels.setdefault(level.product_id, []).append(level)
+        return Page(
+            items=tuple(
+                ProductStock(
+                    product=item.product,
+                    total=item.stock,
+                    levels=tuple(levels.get(item.product.id, ())),
+                )
+                for item in page.items
+            ),
+            next=page.next,
+        )
 
     async def low(self, *, limit: int, cursor: str | None = None) -> Page[Listed]:
         """Active products at or below their reorder point."""

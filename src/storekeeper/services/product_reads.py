@@ -81,7 +81,8 @@ class ProductReads:
     async def page(self, query: ProductQuery) -> Page[Listed]:
         """What is on later pages, or depends on all products' stock, is asked for too rarely, or
         changes too often, to be kept."""
-        if any(one is not None for one in (query.cursor, query.in_stock, query.is_low)):
+        depends_on_stock = (query.in_stock, query.is_low, query.location_id) != (None, None, None)
+        if query.cursor is not None or depends_on_stock:
             return await self._store.products(query)
         key = hashlib.sha256(_encode(query)).hexdigest()
         return await self._pages.read(key, lambda: self._store.products(query))

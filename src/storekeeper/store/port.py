@@ -46,8 +46,8 @@ class Page(Struct, Generic[T], frozen=True, kw_only=True):
 class ProductQuery(Struct, frozen=True, kw_only=True):
     """Which products to list. `words` is full text over name, SKU, description, category, tags.
 
-    Prices in minor units, inclusive. `status` None lists all. `in_stock` as `Listed.in_stock`,
-    `is_low` as that of its stock.
+    Prices in minor units, inclusive. `status` None lists all. `in_stock` as `Listed.in_stock`.
+    `is_low`: at or below the reorder point. `location_id`: products with a level there, also of 0.
     """
 
     words: str = ""
@@ -57,6 +57,7 @@ class ProductQuery(Struct, frozen=True, kw_only=True):
     max_price: int | None = None
     in_stock: bool | None = None
     is_low: bool | None = None
+    location_id: LocationId | None = None
     status: Literal["active", "archived"] | None = "active"
     parent_id: str | None = None
     sort: ProductSort = "name"

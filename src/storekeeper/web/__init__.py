@@ -8,9 +8,14 @@ from typing import Any
 from litestar import Router
 
 from storekeeper.web.admin.imports import ImportPages
+from storekeeper.web.admin.label_pages import LabelDesk
+from storekeeper.web.admin.order_actions import OrderActions
+from storekeeper.web.admin.orders import OrderDesk
 from storekeeper.web.admin.products import ProductTable
 from storekeeper.web.admin.products_bulk import Bulk
 from storekeeper.web.admin.products_edit import ProductPages
+from storekeeper.web.admin.stock import StockDesk
+from storekeeper.web.admin.stock_takes import StockTakeDesk
 from storekeeper.web.admin.today import Today
 from storekeeper.web.guard import FormGuard
 from storekeeper.web.images import ImagePages
@@ -37,6 +42,11 @@ PAGES: Sequence[Any] = (
             ProductPages,
             Bulk,
             ImportPages,
+            OrderDesk,
+            OrderActions,
+            StockDesk,
+            StockTakeDesk,
+            LabelDesk,
             StaticPages,
         ],
         middleware=[FormGuard],

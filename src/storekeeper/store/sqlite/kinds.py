@@ -20,6 +20,7 @@ from storekeeper.domain.carts import Cart
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.orders import Order
 from storekeeper.domain.stock import Location
+from storekeeper.domain.stocktakes import CountLine, StockTake
 from storekeeper.domain.work import Delivery, Job, Lease, Position, Setting, WebhookEndpoint
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -68,6 +69,22 @@ def _reset_link(record: ResetLink) -> dict[str, str]:
     return {"expires": sortable(record.expires_at), "account_id": record.account_id}
 
 
+def _stock_take(record: StockTake) -> dict[str, str]:
+    return {"state": record.state, "expires": sortable(record.expires_at)}
+
+
+def _count_line(record: CountLine) -> dict[str, str]:
+    found = {
+        "take": record.take_id,
+        "status": f"{record.take_id}|{record.status}",
+        "product": f"{record.take_id}|{record.product_id}",
+        "expires": sortable(record.expires_at),
+    }
+    if record.code:
+        found["code"] = f"{record.take_id}|{record.code}"
+    return found
+
+
 def _delivery(record: Delivery) -> dict[str, str]:
     found = {
         "sink": record.sink,
@@ -94,6 +111,8 @@ INDEXES: dict[type[Any], Indexes] = {
     ResetLink: _reset_link,
     Attempts: _expiring,
     Cart: _expiring,
+    StockTake: _stock_take,
+    CountLine: _count_line,
     OutsideIdentity: _none,
     Location: _none,
     WebhookEndpoint: _none,

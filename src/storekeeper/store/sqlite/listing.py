@@ -167,7 +167,14 @@ def _narrow(selection: _Selection, query: ProductQuery) -> None:
     if query.in_stock is not None:
         also(f"{'' if query.in_stock else 'NOT '}{_IN_STOCK}")
     if query.is_low is not None:
-        also("t.is_low = ?", int(query.is_low))
+        # Those that are low have an index of their own.
+        low = "SELECT product_pk FROM total WHERE is_low = 1"
+        also(f"p.pk {'' if query.is_low else 'NOT '}IN ({low})")
+    if query.location_id is not None:
+        also(
+            "EXISTS (SELECT 1 FROM stock s WHERE s.product_pk = p.pk AND s.location_id = ?)",
+            query.location_id,
+        )
 
 
 def _are_common(reader: Reader, words: Sequence[str], after: Sequence[Any] | None) -> bool:
@@ -203,8 +210,13 @@ def _in_tiers(
 
 def is_quick(query: ProductQuery) -> bool:
     """Whether a page is read off an index; other questions may have to look at many products."""
-    asked = (query.in_stock, query.tag, query.is_low)
-    return not query.words.strip() and all(one is None for one in asked)
+    return (
+        not query.words.strip()
+        and query.in_stock is None
+        and query.is_low is None
+        and query.location_id is None
+        and query.tag is None
+    )
 
 
 def _is_rare(reader: Reader, source: str, *values: str) -> bool:

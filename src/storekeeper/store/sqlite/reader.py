@@ -55,6 +55,8 @@ WITH RECURSIVE chain (at, previous) AS (
 _MOVEMENT_CHAIN = _CHAIN.format(table="movement", key="seq")
 _LINE_CHAIN = _CHAIN.format(table="order_line", key="pk")
 _ORDER_CHAIN = _CHAIN.format(table="orders", key="pk")
+# Kinds whose records are removed when their time is over.
+_EXPIRING = ("Session", "ResetLink", "Attempts", "Cart", "StockTake", "CountLine", "Delivery")
 _EVENT = "SELECT seq, id, kind, subject, at, data FROM event"
 
 _EVENTS_AFTER = """
@@ -446,7 +448,7 @@ class Reader:
     def expired_records(self, now: datetime, limit: int) -> list[tuple[str, str, int]]:
         """Kind, id and version of records whose time is over."""
         found: list[tuple[str, str, int]] = []
-        for kind in ("Session", "ResetLink", "Attempts", "Cart", "Delivery"):
+        for kind in _EXPIRING:
             found += self.rows(
                 "SELECT r.kind, r.id, r.version FROM record_index i "
                 "JOIN record r ON r.kind = i.kind AND r.id = i.id "

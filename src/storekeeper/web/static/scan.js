@@ -1,0 +1,51 @@
+// Scans are sent one after the other while the next is read; none is lost and none counts twice.
+
+const form = document.getElementById("scan");
+const told = document.getElementById("scan-told");
+const waiting = [];
+let busy = false;
+
+const newKey = () =>
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+
+async function sendAll() {
+  if (busy) return;
+  busy = true;
+  while (waiting.length) {
+    try {
+      const answer = await fetch(form.action, { method: "POST", body: waiting[0] });
+      if (answer.redirected) {
+        location.reload();
+        return;
+      }
+      if (answer.ok || answer.status === 422) {
+        told.innerHTML = await answer.text();
+        waiting.shift();
+        continue;
+      }
+    } catch {
+      // The network is away; the scan is sent again, under the same key.
+    }
+    told.textContent = form.dataset.waiting.replace("{count}", waiting.length);
+    await pause(2000);
+  }
+  busy = false;
+}
+
+form?.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const values = new URLSearchParams(new FormData(form));
+  if (!values.get("code").trim()) return;
+  values.set("key", newKey());
+  values.set("part", "1");
+  waiting.push(values);
+  form.elements.code.value = "";
+  form.elements.units.value = "1";
+  form.elements.code.focus();
+  sendAll();
+});
+form?.elements.code.focus();
+addEventListener("beforeunload", (event) => {
+  if (waiting.length) event.preventDefault();
+});
