@@ -61,6 +61,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
     snapshot_entries: Positive = 50_000
     snapshot_endpoint_url: str = ""
+    # Where pictures of products are kept; empty: in the folder `images` beside the shop's file.
+    image_bucket: Annotated[str, msgspec.Meta(pattern="^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$")] = ""
+    image_endpoint_url: str = ""
     # Empty: what AWS's own variables, its configuration file or the machine's role say.
     aws_region: str = ""
     aws_profile: str = ""
@@ -136,6 +139,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         _check_cloudwatch(self)
         _check_endpoint("aws_endpoint_url", self.aws_endpoint_url)
         _check_endpoint("snapshot_endpoint_url", self.snapshot_endpoint_url)
+        _check_endpoint("image_endpoint_url", self.image_endpoint_url)
         _check_endpoint("cloudwatch_endpoint_url", self.cloudwatch_endpoint_url)
         region_of_topics(self)
         _check_cache_url(self.cache_url)

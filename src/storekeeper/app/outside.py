@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from storekeeper.config import Settings, SettingsError
 from storekeeper.identity.outside import Outside, OutsideTokens
+from storekeeper.media.folder import Folder
+from storekeeper.media.port import Pictures
 from storekeeper.services.outside_accounts import OutsideAccounts
 from storekeeper.store.sqlite.store import SqliteStore
 
@@ -61,6 +63,25 @@ def _cognito() -> Any:
             "pip install 'storekeeper[aws]'"
         ) from error
     return cognito
+
+
+def pictures_of(settings: Settings) -> Pictures:
+    """Where pictures are kept: the bucket that the settings name, or a folder beside the file."""
+    if not settings.image_bucket:
+        return Folder(settings.data_dir / "images")
+    try:
+        from storekeeper.media import s3
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"image_bucket needs more packages ({error.name} is missing); "
+            "pip install 'storekeeper[aws]'"
+        ) from error
+    return s3.Bucket(
+        settings.image_bucket,
+        region=settings.aws_region,
+        endpoint=settings.image_endpoint_url,
+        profile=settings.aws_profile,
+    )
 
 
 def watch_of(shop: Shop) -> Any:

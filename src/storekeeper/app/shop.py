@@ -15,7 +15,7 @@ from storekeeper import __version__
 from storekeeper.app.clients import client_finder, rate_per_process
 from storekeeper.app.clock import Clock, utc_now, uuid7_text
 from storekeeper.app.keys import signing_secrets
-from storekeeper.app.outside import _valkey, outside_of, sns_of, watch_of
+from storekeeper.app.outside import _valkey, outside_of, pictures_of, sns_of, watch_of
 from storekeeper.app.places import open_store
 from storekeeper.cache.memory import MemoryCache
 from storekeeper.cache.port import Cache
@@ -25,7 +25,6 @@ from storekeeper.config import Settings
 from storekeeper.identity.authenticator import Proof, StoreAuthenticator, concerns_of
 from storekeeper.identity.passwords import Passwords
 from storekeeper.identity.tokens import AccessTokens, RefreshSecrets, ResetSecrets
-from storekeeper.media.folder import Folder
 from storekeeper.notify.console import Console
 from storekeeper.notify.mail import Mail
 from storekeeper.notify.port import Sink
@@ -108,7 +107,7 @@ class Shop:
         self.catalog = Catalog(self.tools, self.product_reads)
         self.carts = Carts(self.tools)
         self.inventory = Inventory(self.tools)
-        self.images = Images(Folder(settings.data_dir / "images"))
+        self.images = Images(pictures_of(settings))
         self.picking = Picking(self.tools, self.catalog_cache)
         self.stock_takes = StockTakes(self.tools)
         self.stock_take_posting = StockTakePosting(self.tools, self.stock_takes)
@@ -263,6 +262,7 @@ class Shop:
     async def close(self) -> None:
         """Finishes what waits to be written, then lets go of everything."""
         await self.sender.close()
+        await self.images.close()
         if self.sns is not None:
             await self.sns.close()
         if self.cache_link is not None:

@@ -30,6 +30,9 @@ class Folder:
         except OSError as error:
             raise StoreUnavailable(f"the picture can't be read: {error.strerror}") from error
 
+    async def close(self) -> None:
+        """Nothing is open between two calls."""
+
     def _write(self, name: str, data: bytes) -> None:
         """A file has its name only once it is whole and on the disk. Blocking."""
         target = self._path / name

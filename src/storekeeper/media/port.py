@@ -13,3 +13,6 @@ class Pictures(Protocol):
 
     async def read(self, name: str) -> bytes | None:
         """None where there is no such picture. Raises `StoreUnavailable`."""
+
+    async def close(self) -> None:
+        """Lets go of what is open."""

@@ -45,6 +45,9 @@ class Images:
         await self._pictures.keep(name, made)
         return f"{ADDRESS}{name}"
 
+    async def close(self) -> None:
+        await self._pictures.close()
+
     async def read(self, name: str) -> bytes | None:
         """None for a name that none of ours has."""
         return await self._pictures.read(name) if _NAME.fullmatch(name) else None
