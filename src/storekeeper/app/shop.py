@@ -66,6 +66,7 @@ from storekeeper.services.inventory import Inventory
 from storekeeper.services.jobs import Jobs
 from storekeeper.services.locations import Locations
 from storekeeper.services.order_changes import OrderChanges
+from storekeeper.services.order_views import SavedOrderViews
 from storekeeper.services.outside_accounts import OutsideAccounts
 from storekeeper.services.picking import Picking
 from storekeeper.services.product_reads import ProductReads
@@ -122,6 +123,7 @@ class Shop:
         self.catalog = Catalog(self.tools, self.product_reads)
         self.carts = Carts(self.tools)
         self.inventory = Inventory(self.tools)
+        self.order_views = SavedOrderViews(self.tools)
         self.picking = Picking(self.tools, self.catalog_cache)
         self.stock_takes = StockTakes(self.tools)
         self.stock_take_posting = StockTakePosting(self.tools, self.stock_takes)

@@ -9,6 +9,7 @@ from litestar import Router
 
 from storekeeper.web.admin.label_pages import LabelDesk
 from storekeeper.web.admin.order_actions import OrderActions
+from storekeeper.web.admin.order_views import OrderViewForms
 from storekeeper.web.admin.orders import OrderDesk
 from storekeeper.web.admin.stock import StockDesk
 from storekeeper.web.admin.stock_takes import StockTakeDesk
@@ -35,6 +36,7 @@ PAGES: Sequence[Any] = (
             Today,
             OrderDesk,
             OrderActions,
+            OrderViewForms,
             StockDesk,
             StockTakeDesk,
             LabelDesk,
