@@ -16,6 +16,7 @@ from storekeeper.domain.orders import Order
 from storekeeper.domain.stock import MAIN, Location
 from storekeeper.domain.stocktakes import CountLine, StockTake
 from storekeeper.domain.types import AccountId
+from storekeeper.domain.views import OrderView, OrderViews
 from storekeeper.domain.work import Delivery, Job, Lease, Position, Setting, WebhookEndpoint
 from storekeeper.store.port import Store
 from tests.contract.paging import all_items
@@ -91,6 +92,7 @@ RECORDS = [
     Lease(id="relay", version=1, holder="node-1", until=LATER),
     Position(id="mail", version=1, at=17),
     Setting(id="theme", version=1, value="dunkel ☕"),
+    OrderViews(id=ADA, version=1, views=(OrderView(name="To pack", state="confirmed"),)),
     a_take(category="China"),
     a_line("MUG", counted=4, outcome="moved", found=3),
 ]  # fmt: skip

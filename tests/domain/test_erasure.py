@@ -14,6 +14,7 @@ from storekeeper.domain.erasure import RULES, Gone, owners_of, redacted, redacte
 from storekeeper.domain.orders import Address, Order, Return, Transition
 from storekeeper.domain.stock import MAIN
 from storekeeper.domain.types import AccountId
+from storekeeper.domain.views import OrderView, OrderViews
 from storekeeper.domain.work import Setting
 from storekeeper.store.sqlite import kinds
 from tests.support.builders import a_product, an_account, an_order, moving, pounds
@@ -73,6 +74,7 @@ RECORDS: dict[type[Any], Any] = {
         updated_at=START,
         expires_at=LATER,
     ),
+    OrderViews: OrderViews(id=ADA, version=2, views=(OrderView(name="Ada's Leeds"),)),
     ResetLink: ResetLink(id="l", version=1, account_id=ADA, expires_at=LATER, seal="a hash"),
     Order: an_order_of_ada(),
 }
@@ -81,6 +83,7 @@ GOES: dict[type[Any], set[str]] = {
     Session: {"client"},
     ApiKey: {"name"},
     Cart: {"lines"},
+    OrderViews: {"views"},
     ResetLink: {"seal"},
     Order: {"email", "shipping_address", "note", "timeline", "returns"},
 }
@@ -93,6 +96,7 @@ STAYS: dict[type[Any], str] = {
     ),
     ApiKey: "id version account_id key_hash scopes created_at expires_at",
     Cart: "id version updated_at expires_at",
+    OrderViews: "id version",
     ResetLink: "id version account_id expires_at",
     Order: (
         "id version number state currency lines total placed_at updated_at expires_at customer_id "

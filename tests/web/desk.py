@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -88,21 +88,22 @@ class Desk:
         self,
         address: str,
         action: str,
+        fields: Mapping[str, Any] | None = None,
         *,
         status: int = 303,
         page: str | None = None,
         **typed: Any,
     ) -> httpx.Response:
         """Fills in the form of the page at `address` whose action ends with `action`, and sends it
-        as the page (or an older one, `page`) holds it."""
+        as the page (or an older one, `page`) holds it, but for `fields` and what is `typed`."""
         shown = page if page is not None else await self.page(address)
         form = next(
             form
             for form in forms_of(shown)
             if form.method == "post" and form.action.endswith(action)
         )
-        fields = form.fields | {name.replace("__", "-"): value for name, value in typed.items()}
-        answer = await self.http.post(form.action, data=fields)
+        filled = form.fields | {name.replace("__", "-"): value for name, value in typed.items()}
+        answer = await self.http.post(form.action, data={**filled, **(fields or {})})
         assert answer.status_code == status, answer.text
         return answer
 

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from storekeeper.domain.accounts import ROLE_SCOPES, Principal
 from storekeeper.domain.orders import Order
-from storekeeper.services.base import BY_SYSTEM
+from storekeeper.domain.types import AccountId
+from storekeeper.domain.views import MOST_VIEWS, OrderView
+from storekeeper.services.base import BY_SYSTEM, Call
 from storekeeper.services.inventory import ReceiveRequest
 from storekeeper.services.locations import LocationInput
 from tests.api.shopfront import Seed, in_one_task, seed_shop
@@ -216,6 +219,34 @@ async def test_papers_are_pdfs_that_name_the_order(desk: Desk):
         assert answer.content.startswith(b"%PDF-")
         assert name in answer.headers["content-disposition"]
     assert (await desk.http.get(f"{slip}?shipment=none")).status_code == 404
+
+
+async def test_filters_are_kept_under_a_name_of_ones_own(desk: Desk):
+    """Tomorrow's shift finds its list with one click, and nobody else's."""
+    filtered = "/admin/orders?state=confirmed&sku=MUG"
+    await desk.send(filtered, "/views", name="To pack")
+    await desk.send("/admin/orders?state=pending&sku=MUG", "/views", name="to PACK")
+    page = await desk.page("/admin/orders")
+    assert 'href="/admin/orders?state=pending&amp;sku=MUG">to PACK</a>' in page
+    assert "To pack" not in page
+    assert "Please fill this in." in (await desk.send(filtered, "/views", status=422)).text
+    desk.http.cookies.set("access", desk.front.seed.people["root"].access_token)
+    assert "to PACK" not in await desk.page("/admin/orders")
+    desk.http.cookies.set("access", desk.front.seed.people["sam"].access_token)
+    await desk.send("/admin/orders", "/remove")
+    assert "to PACK" not in await desk.page("/admin/orders")
+
+
+async def test_saved_filters_are_bounded_and_go_with_the_account(desk: Desk):
+    views = desk.front.shop.order_views
+    sam = desk.front.seed.people["sam"].id
+    staff = Principal(account_id=AccountId(sam), role="staff", scopes=ROLE_SCOPES["staff"])
+    for number in range(MOST_VIEWS):
+        await views.save(Call(principal=staff), OrderView(name=f"List {number}"))
+    answer = await desk.send("/admin/orders?sku=MUG", "/views", status=422, name="One more")
+    assert "20 filters can be saved" in answer.text
+    await desk.front.shop.account_removal.remove(BY_SYSTEM, sam)
+    assert await views.of(staff) == ()
 
 
 async def test_customers_are_kept_out(tmp_path: Path, seed: Seed):

@@ -50,6 +50,7 @@ from storekeeper.services.inventory import Inventory
 from storekeeper.services.jobs import Jobs
 from storekeeper.services.locations import Locations
 from storekeeper.services.order_changes import OrderChanges
+from storekeeper.services.order_views import SavedOrderViews
 from storekeeper.services.outside_accounts import OutsideAccounts
 from storekeeper.services.picking import Picking
 from storekeeper.services.product_reads import ProductReads
@@ -108,6 +109,7 @@ class Shop:
         self.carts = Carts(self.tools)
         self.inventory = Inventory(self.tools)
         self.images = Images(pictures_of(settings))
+        self.order_views = SavedOrderViews(self.tools)
         self.picking = Picking(self.tools, self.catalog_cache)
         self.stock_takes = StockTakes(self.tools)
         self.stock_take_posting = StockTakePosting(self.tools, self.stock_takes)

@@ -27,6 +27,8 @@ from storekeeper.domain.catalog import Product
 from storekeeper.domain.changes import ChangeSet, Put
 from storekeeper.domain.orders import Order
 from storekeeper.domain.stock import Location
+from storekeeper.domain.stocktakes import CountLine, StockTake
+from storekeeper.domain.views import OrderViews
 from storekeeper.domain.work import Delivery, Job, Lease, Position, Setting, WebhookEndpoint
 
 # What a key's name becomes: a name has at least one letter.
@@ -60,12 +62,15 @@ RULES: dict[type[Any], Rule | None] = {
     Order: Rule(lambda order: order.customer_id, ordering.redacted),
     # What somebody meant to buy.
     Cart: Rule(lambda cart: cart.id, _without(lines=())),
+    OrderViews: Rule(lambda views: views.id, _without(views=())),
     # A hash, and a role: whoever was deleted must not come back by their next token.
     OutsideIdentity: None,
     # Named by a hash of what was typed, whoever typed it; no account is known to it.
     Attempts: None,
     Product: None,
     Location: None,
+    StockTake: None,
+    CountLine: None,
     WebhookEndpoint: None,
     Delivery: None,
     Job: None,

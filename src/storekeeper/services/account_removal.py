@@ -12,6 +12,7 @@ from storekeeper.domain.errors import Forbidden, NotFound, OpenOrders
 from storekeeper.domain.ordering import without_personal_data
 from storekeeper.domain.orders import OPEN_STATES, Order
 from storekeeper.domain.types import AccountId
+from storekeeper.domain.views import OrderViews
 from storekeeper.services.account_records import (
     account_event,
     changed,
@@ -86,6 +87,7 @@ class AccountRemoval:
         guard = await ending_admin(self._store, account)
         keys = await records_of(self._store, ApiKey, account_id)
         cart = await self._store.get(Cart, account_id)
+        views = await self._store.get(OrderViews, account_id)
         step = self._tools.step(call.principal)
         closed = changed(
             account,
@@ -101,7 +103,8 @@ class AccountRemoval:
             + await ending_sessions(self._store, account, closed)
             + ChangeSet(
                 deletes=tuple(Delete("ApiKey", key.id, key.version) for key in keys)
-                + ((Delete("Cart", cart.id, cart.version),) if cart is not None else ()),
+                + ((Delete("Cart", cart.id, cart.version),) if cart is not None else ())
+                + ((Delete("OrderViews", views.id, views.version),) if views is not None else ()),
                 releases=(Release(EMAIL, normal_email(account.email)),),
                 events=(account_event(account, events.ACCOUNT_DELETED, step),),
             )

@@ -10,6 +10,7 @@ from litestar import Router
 from storekeeper.web.admin.imports import ImportPages
 from storekeeper.web.admin.label_pages import LabelDesk
 from storekeeper.web.admin.order_actions import OrderActions
+from storekeeper.web.admin.order_views import OrderViewForms
 from storekeeper.web.admin.orders import OrderDesk
 from storekeeper.web.admin.products import ProductTable
 from storekeeper.web.admin.products_bulk import Bulk
@@ -44,6 +45,7 @@ PAGES: Sequence[Any] = (
             ImportPages,
             OrderDesk,
             OrderActions,
+            OrderViewForms,
             StockDesk,
             StockTakeDesk,
             LabelDesk,

@@ -21,6 +21,7 @@ from storekeeper.domain.catalog import Product
 from storekeeper.domain.orders import Order
 from storekeeper.domain.stock import Location
 from storekeeper.domain.stocktakes import CountLine, StockTake
+from storekeeper.domain.views import OrderViews
 from storekeeper.domain.work import Delivery, Job, Lease, Position, Setting, WebhookEndpoint
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -111,6 +112,7 @@ INDEXES: dict[type[Any], Indexes] = {
     ResetLink: _reset_link,
     Attempts: _expiring,
     Cart: _expiring,
+    OrderViews: _none,
     StockTake: _stock_take,
     CountLine: _count_line,
     OutsideIdentity: _none,

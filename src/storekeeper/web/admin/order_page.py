@@ -16,6 +16,8 @@ from storekeeper.web.visit import Visit
 
 # Of an order with more, the forms are about the lines that are shown.
 LINES_ON_A_PAGE = 100
+# Shipments, returns and steps of the timeline; the newest of them.
+MOST_SHOWN = 50
 
 
 async def order_page(
@@ -39,6 +41,7 @@ async def order_page(
         status=status,
         order=order,
         lines=lines,
+        most=MOST_SHOWN,
         line_page=number,
         line_pages=-(-len(order.lines) // LINES_ON_A_PAGE),
         allocated={line.id: _allocated(line) for line in lines},
@@ -70,7 +73,9 @@ def actor(people: Mapping[str, Account], by: str) -> str:
 
 async def _people(visit: Visit, order: Order) -> dict[str, Account]:
     """The customer and everybody whom the timeline names, with one question."""
-    ids = {step.by.partition(":")[2] for step in order.timeline} | {order.customer_id or ""}
+    ids = {step.by.partition(":")[2] for step in order.timeline[-MOST_SHOWN:]} | {
+        order.customer_id or ""
+    }
     wanted = sorted(ids - {""})
     if not wanted:
         return {}

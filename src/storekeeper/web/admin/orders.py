@@ -14,6 +14,7 @@ from storekeeper.domain.orders import Order, OrderState, Shipment
 from storekeeper.domain.types import LocationId, OrderId
 from storekeeper.http.answers import Answer
 from storekeeper.services.order_changes import OrderChanges
+from storekeeper.services.order_views import SavedOrderViews
 from storekeeper.services.picking import Picking
 from storekeeper.store.port import OrderQuery, Page
 from storekeeper.web.admin.documents import PDF, made, packing_paper, pdf_answer, picking_paper
@@ -21,6 +22,7 @@ from storekeeper.web.admin.frame import BACK_OFFICE, admin_page
 from storekeeper.web.admin.order_filters import OrderFilters, filters_of, query_of
 from storekeeper.web.admin.order_page import order_page
 from storekeeper.web.admin.places import location_names, locations_of
+from storekeeper.web.forms import FormErrors
 from storekeeper.web.pages import HTML
 from storekeeper.web.visit import Visit, visit_of
 
@@ -43,24 +45,7 @@ class OrderDesk(Controller):
     async def table(self, request: PageRequest) -> Answer[bytes]:
         """The orders that the address asks for, newest first."""
         visit = visit_of(request)
-        filters = filters_of(visit)
-        errors: dict[str, str] = {}
-        page: Page[Order] = Page(items=())
-        try:
-            query = await query_of(visit, filters, ON_A_PAGE)
-            if query is not None:
-                page = await visit.pages.shop.store.orders(query)
-        except Invalid as error:
-            errors[error.field or ""] = error.detail
-        return admin_page(
-            visit,
-            "admin/orders.html",
-            status=422 if errors else 200,
-            filters=filters,
-            page=page,
-            errors=errors,
-            customers=await customers_of(visit, page.items),
-        )
+        return await orders_page(visit, filters_of(visit), FormErrors(visit))
 
     @get("/board", access="orders:read", media_type=HTML)
     async def board(self, request: PageRequest) -> Answer[bytes]:
@@ -124,6 +109,28 @@ class OrderDesk(Controller):
         return pdf_answer(visit, body, f"packing-slip-{order.number}")
 
 
+async def orders_page(visit: Visit, filters: OrderFilters, errors: FormErrors) -> Answer[bytes]:
+    """The table with its filters. `errors`: of a form on it that was refused."""
+    page: Page[Order] = Page(items=())
+    try:
+        query = await query_of(visit, filters, ON_A_PAGE)
+        if query is not None:
+            page = await visit.pages.shop.store.orders(query)
+    except Invalid as error:
+        errors.note(error, fields=list(OrderFilters.__struct_fields__))
+    saved: SavedOrderViews = visit.pages.shop.order_views
+    return admin_page(
+        visit,
+        "admin/orders.html",
+        status=422 if errors else 200,
+        filters=filters,
+        page=page,
+        errors=errors,
+        views=await saved.of(visit.principal),
+        customers=await customers_of(visit, page.items),
+    )
+
+
 async def customers_of(visit: Visit, orders: Any) -> dict[str, Account]:
     """The accounts that placed these orders, with one question."""
     ids = {order.customer_id for order in orders if order.customer_id is not None}
@@ -150,6 +157,3 @@ def _shipment(order: Order, shipment_id: str) -> Shipment | None:
         if shipment.id == shipment_id:
             return shipment
     raise NotFound(f"the order has no shipment {shipment_id}")
-
-
-__all__ = ["ORDERS", "OrderDesk", "OrderFilters", "changes_of", "customers_of"]

@@ -2,6 +2,7 @@
 
 const form = document.getElementById("scan");
 const told = document.getElementById("scan-told");
+const failed = document.getElementById("scan-failed");
 const waiting = [];
 let busy = false;
 
@@ -20,8 +21,12 @@ async function sendAll() {
         return;
       }
       if (answer.ok || answer.status === 422) {
-        told.innerHTML = await answer.text();
+        const text = await answer.text();
+        // What wasn't counted stays to be read, however quickly the next scan comes.
+        if (answer.ok) told.innerHTML = text;
+        else failed.insertAdjacentHTML("afterbegin", text);
         waiting.shift();
+        if (!waiting.length && !answer.ok) told.textContent = "";
         continue;
       }
     } catch {
@@ -45,7 +50,7 @@ form?.addEventListener("submit", (event) => {
   form.elements.code.focus();
   sendAll();
 });
-form?.elements.code.focus();
+if (!document.querySelector("[role=alert]")) form?.elements.code.focus();
 addEventListener("beforeunload", (event) => {
   if (waiting.length) event.preventDefault();
 });
