@@ -245,7 +245,7 @@ async def test_an_outage_of_the_store_is_told_once_with_its_reason_and_so_is_its
     mail, console = Recorder("mail"), Recorder("console")
     await a_relay(shop, mail, console)
     relay = Relay(
-        store=store,  # type: ignore[arg-type]
+        store=store,
         clock=shop.clock,
         channels=[mail, console],
         retry=Retry(attempts=5),
