@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from storekeeper.domain.errors import InsufficientStock
@@ -21,6 +22,8 @@ from tests.support.shop import Shop, shop_at
 
 SKUS = ("MUG", "TEA")
 CLIENTS = 16
+# Places the one order that belongs to a key.
+Place = Callable[[Shop, str], Awaitable[Placed]]
 
 
 def say(text: str) -> None:
@@ -36,7 +39,7 @@ async def place(shop: Shop, key: str) -> Placed:
     return await shop.checkout.place(a_call(key, "hash"), request)
 
 
-async def client(shop: Shop, name: str, numbers: range) -> None:
+async def client(shop: Shop, place: Place, name: str, numbers: range) -> None:
     for number in numbers:
         key = f"{name}-{number}"
         try:
@@ -47,15 +50,20 @@ async def client(shop: Shop, name: str, numbers: range) -> None:
             say(f"{key} {placed.order.id}")
 
 
-async def run(engine: str, folder: Path, name: str, count: int) -> None:
-    node = os.getpid() % 4_000
-    async with shop_at(ENGINES[engine], folder, node=node) as shop:
+async def run(
+    place: Place, engine: str, folder: str, name: str, count: str, *, waits: bool = False
+) -> None:
+    """Orders by `place` as the arguments of the process say; `waits`: after a line on stdin."""
+    numbers = range(int(count))
+    async with shop_at(ENGINES[engine], Path(folder), node=os.getpid() % 4_000) as shop:
         say("ready")
+        if waits:
+            await asyncio.to_thread(sys.stdin.readline)
         await asyncio.gather(
-            *(client(shop, name, range(first, count, CLIENTS)) for first in range(CLIENTS))
+            *(client(shop, place, name, numbers[first::CLIENTS]) for first in range(CLIENTS))
         )
     say("done")
 
 
 if __name__ == "__main__":
-    asyncio.run(run(sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])))
+    asyncio.run(run(place, *sys.argv[1:]))

@@ -15,7 +15,7 @@ from storekeeper.domain.types import ShortText, Struct
 from storekeeper.http.answers import Answer
 from storekeeper.http.auth import NOT_KEPT
 from storekeeper.http.openapi import BEARER, needs_login
-from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
+from storekeeper.http.paging import Cursor, Limit, PageView, page_answer
 from storekeeper.http.parameters import Key
 from storekeeper.http.security import SIGNED_IN, call_of, principal_of
 from storekeeper.services.api_keys import ApiKeys
@@ -82,10 +82,7 @@ class ApiKeysController(Controller):
     ) -> Answer[PageView[ApiKeyView]]:
         """Oldest first, without the keys themselves."""
         page = await keys_of(request).list(principal_of(request), limit=limit, cursor=cursor)
-        return Answer(
-            PageView(items=tuple(map(key_view, page.items)), next=page.next),
-            headers=link_to_next(request, page.next),
-        )
+        return page_answer(request, page, key_view)
 
     @delete(
         "/{api_key_id:str}",

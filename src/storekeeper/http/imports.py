@@ -18,9 +18,9 @@ from storekeeper.domain import errors
 from storekeeper.domain.types import Struct
 from storekeeper.domain.work import Job, JobState, RowError
 from storekeeper.http import problems
-from storekeeper.http.answers import Answer
+from storekeeper.http.answers import CSV, Answer, csv_stream
 from storekeeper.http.openapi import BEARER, needs_login
-from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
+from storekeeper.http.paging import Cursor, Limit, PageView, page_answer
 from storekeeper.http.parameters import Key
 from storekeeper.http.security import MAX_KEY, principal_of
 from storekeeper.services.csv_export import Exporter
@@ -29,7 +29,6 @@ from storekeeper.services.jobs import Jobs
 
 ApiRequest = Request[Any, Any, Any]
 JobPath = Annotated[str, PathParameter(max_length=64, description="The job's `id`.")]
-CSV = "text/csv"
 # Bodies without a stated type are taken too: `curl --data-binary` sends one for forms.
 TAKEN = frozenset({CSV, "application/csv", "application/octet-stream", "text/plain", ""})
 ANY_IMPORT = ("products:write", "stock:write")
@@ -139,17 +138,6 @@ def jobs_of(request: ApiRequest) -> Jobs:
 def exporter_of(request: ApiRequest) -> Exporter:
     found: Exporter = request.app.state.shop.exporter
     return found
-
-
-def csv_stream(text: AsyncIterator[str], name: str) -> Stream:
-    return Stream(
-        text,
-        media_type=f"{CSV}; charset=utf-8",
-        headers={
-            "Content-Disposition": f'attachment; filename="{name}.csv"',
-            "Cache-Control": "no-store",
-        },
-    )
 
 
 async def _submit(
@@ -273,10 +261,7 @@ class JobsController(Controller):
     ) -> Answer[PageView[JobView]]:
         """Newest first; they are kept for a month after they ended."""
         page = await jobs_of(request).list_jobs(limit=limit, cursor=cursor)
-        return Answer(
-            PageView(items=tuple(map(job_view, page.items)), next=page.next),
-            headers=link_to_next(request, page.next),
-        )
+        return page_answer(request, page, job_view)
 
     @get(
         "/{job_id:str}",

@@ -19,7 +19,7 @@ from storekeeper.domain.types import AccountId, LocationId, Note, OrderId, Struc
 from storekeeper.http.answers import Answer
 from storekeeper.http.openapi import BEARER, NO_LOGIN_NEEDED, needs_login, problems_of
 from storekeeper.http.order_views import OrderView, answer, order_view
-from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
+from storekeeper.http.paging import Cursor, Limit, PageView, page_answer
 from storekeeper.http.parameters import IfMatch, Key, as_utc
 from storekeeper.http.security import (
     PUBLIC,
@@ -196,10 +196,7 @@ class Orders(Controller):
                 cursor=cursor,
             )
         )
-        return Answer(
-            PageView(items=tuple(map(order_view, page.items)), next=page.next),
-            headers=link_to_next(request, page.next),
-        )
+        return page_answer(request, page, order_view)
 
     @get(
         "/{order_id:str}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import urlencode
 
@@ -9,6 +10,10 @@ import msgspec
 from litestar import Request
 from litestar.params import QueryParameter
 
+from storekeeper.http.answers import Answer
+from storekeeper.store.port import Page
+
+S = TypeVar("S")
 T = TypeVar("T")
 Limit = Annotated[int, QueryParameter(ge=1, le=200, description="How many items at most.")]
 Cursor = Annotated[
@@ -24,7 +29,17 @@ class PageView(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     next: str | None = None
 
 
-def link_to_next(request: Request[Any, Any, Any], cursor: str | None) -> dict[str, str]:
+def page_answer(
+    request: Request[Any, Any, Any], page: Page[S], view: Callable[[S], T]
+) -> Answer[PageView[T]]:
+    """A page of the store as the API shows it, item by item, with the way to the next."""
+    return Answer(
+        PageView(items=tuple(map(view, page.items)), next=page.next),
+        headers=_link_to_next(request, page.next),
+    )
+
+
+def _link_to_next(request: Request[Any, Any, Any], cursor: str | None) -> dict[str, str]:
     """The Link header (RFC 8288) of a page that has a next one."""
     if cursor is None:
         return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from litestar import Controller, Request, Response, delete, get, patch, post, put
@@ -18,7 +19,7 @@ from storekeeper.domain.money import Money
 from storekeeper.domain.types import MAX_AMOUNT, Struct
 from storekeeper.http.answers import Answer
 from storekeeper.http.openapi import BEARER, NO_LOGIN_NEEDED, needs_login, problems_of
-from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
+from storekeeper.http.paging import Cursor, Limit, PageView, page_answer
 from storekeeper.http.parameters import IfMatch, Key
 from storekeeper.http.security import PUBLIC, call_of, principal_of, version_of
 from storekeeper.services.base import Call
@@ -244,13 +245,7 @@ class Products(Controller):
                     cursor=cursor,
                 ),
             )
-        return Answer(
-            PageView(
-                items=tuple(product_view(listed, for_staff=for_staff) for listed in page.items),
-                next=page.next,
-            ),
-            headers=link_to_next(request, page.next),
-        )
+        return page_answer(request, page, partial(product_view, for_staff=for_staff))
 
     @post(
         "/",
@@ -363,9 +358,7 @@ async def list_categories(
 ) -> Answer[PageView[str]]:
     """Each once, in alphabetical order."""
     page = await catalog_of(request).categories(limit=limit, cursor=cursor)
-    return Answer(
-        PageView(items=page.items, next=page.next), headers=link_to_next(request, page.next)
-    )
+    return page_answer(request, page, str)
 
 
 async def _by_sku(catalog: Catalog, principal: Principal, sku: str) -> Page[Listed]:

@@ -11,10 +11,9 @@ from litestar.response import Stream
 
 from storekeeper.domain.money import Money
 from storekeeper.domain.types import Struct
-from storekeeper.http.answers import Answer
-from storekeeper.http.imports import CSV, csv_stream
+from storekeeper.http.answers import CSV, Answer, csv_stream
 from storekeeper.http.openapi import BEARER, needs_login
-from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
+from storekeeper.http.paging import Cursor, Limit, PageView, page_answer
 from storekeeper.http.parameters import as_utc
 from storekeeper.services.reports import Reports
 from storekeeper.store.port import (
@@ -179,10 +178,7 @@ class ReportsController(Controller):
         the order of their keys. A page by time reads its own orders, any other all of the range.
         """
         page = await reports_of(request).sales(_sales_query(by, placed_from, before, limit, cursor))
-        return Answer(
-            PageView(items=tuple(map(sales_view, page.items)), next=page.next),
-            headers=link_to_next(request, page.next),
-        )
+        return page_answer(request, page, sales_view)
 
     @get(
         "/sales/export",
@@ -219,10 +215,7 @@ class ReportsController(Controller):
         page = await reports_of(request).stock_value(
             StockValueQuery(by=by, limit=limit, cursor=cursor)
         )
-        return Answer(
-            PageView(items=tuple(map(stock_value_view, page.items)), next=page.next),
-            headers=link_to_next(request, page.next),
-        )
+        return page_answer(request, page, stock_value_view)
 
     @get(
         "/stock-value/export",

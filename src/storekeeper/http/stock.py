@@ -13,7 +13,7 @@ from storekeeper.domain.stock import Level, Movement, Reason
 from storekeeper.domain.types import LocationId, ProductId, Struct, fold_sku
 from storekeeper.http.answers import Answer
 from storekeeper.http.openapi import BEARER, needs_login
-from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
+from storekeeper.http.paging import Cursor, Limit, PageView, page_answer
 from storekeeper.http.parameters import Key, as_utc
 from storekeeper.http.products import ProductPath
 from storekeeper.http.security import call_of
@@ -219,10 +219,7 @@ class Stock(Controller):
     ) -> Answer[PageView[LowStockView]]:
         """Active products at or below their low-stock threshold now."""
         page = await inventory_of(request).low(limit=limit, cursor=cursor)
-        return Answer(
-            PageView(items=tuple(map(low_view, page.items)), next=page.next),
-            headers=link_to_next(request, page.next),
-        )
+        return page_answer(request, page, low_view)
 
     @get(
         "/movements",
@@ -271,10 +268,7 @@ class Stock(Controller):
                 cursor=cursor,
             )
         )
-        return Answer(
-            PageView(items=tuple(map(movement_view, page.items)), next=page.next),
-            headers=link_to_next(request, page.next),
-        )
+        return page_answer(request, page, movement_view)
 
     @get(
         "/{product_id:str}",

@@ -15,7 +15,7 @@ from storekeeper.domain.types import ShortText, Struct
 from storekeeper.http.answers import Answer
 from storekeeper.http.auth import NO_LOGIN, client_of, credentials_of, sessions_of
 from storekeeper.http.openapi import BEARER, ETAG, needs_login, problems_of
-from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
+from storekeeper.http.paging import Cursor, Limit, PageView, page_answer
 from storekeeper.http.parameters import IfMatch, Key
 from storekeeper.http.security import (
     PUBLIC,
@@ -147,10 +147,7 @@ class Users(Controller):
         page = await accounts_of(request).list(
             call, email=email, role=role, limit=limit, cursor=cursor
         )
-        return Answer(
-            PageView(items=tuple(map(user_view, page.items)), next=page.next),
-            headers=link_to_next(request, page.next),
-        )
+        return page_answer(request, page, user_view)
 
     @get(
         "/me",

@@ -13,7 +13,7 @@ from storekeeper.domain.types import Struct
 from storekeeper.domain.work import Delivery, DeliveryState, WebhookEndpoint
 from storekeeper.http.answers import Answer
 from storekeeper.http.openapi import BEARER, needs_login
-from storekeeper.http.paging import Cursor, Limit, PageView, link_to_next
+from storekeeper.http.paging import Cursor, Limit, PageView, page_answer
 from storekeeper.http.parameters import IfMatch, Key
 from storekeeper.http.security import call_of, version_of
 from storekeeper.services.deliveries import SCOPE, Deliveries, DeliveryQuery
@@ -373,10 +373,7 @@ async def delivery_page(
     request: ApiRequest, query: DeliveryQuery
 ) -> Answer[PageView[DeliveryView]]:
     page = await deliveries_of(request).page(call_of(request, "", None, None), query)
-    return Answer(
-        PageView(items=tuple(map(delivery_view, page.items)), next=page.next),
-        headers=link_to_next(request, page.next),
-    )
+    return page_answer(request, page, delivery_view)
 
 
 def webhooks_of(request: ApiRequest) -> Webhooks:

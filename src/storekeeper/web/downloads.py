@@ -8,7 +8,7 @@ from typing import Any
 from litestar.response import Stream
 from litestar.types import Message, Receive, Scope, Send
 
-from storekeeper.http.imports import CSV
+from storekeeper.http.answers import CSV
 from storekeeper.web.visit import Visit
 
 

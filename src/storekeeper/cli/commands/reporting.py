@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -18,7 +17,7 @@ from storekeeper.cli.help import command, flowing
 from storekeeper.cli.options import Config, Database, Json, Output, StoreKind, settings_of
 from storekeeper.config import Settings
 from storekeeper.domain.money import to_decimal_text
-from storekeeper.store.port import Page, SalesQuery, StockValueQuery
+from storekeeper.store.port import Page, SalesBy, SalesQuery, StockValueBy, StockValueQuery
 
 if TYPE_CHECKING:
     from storekeeper.services.reports import Reports
@@ -33,20 +32,6 @@ REPORTING = """Tell the shop in figures: sales, the worth of stock, or all in sh
       storekeeper report stock-value --by location --csv
     """
 reporting = typer.Typer(no_args_is_help=True, help=flowing(REPORTING))
-
-
-class SalesBy(StrEnum):
-    day = "day"
-    week = "week"
-    month = "month"
-    product = "product"
-    category = "category"
-    customer = "customer"
-
-
-class StockBy(StrEnum):
-    category = "category"
-    location = "location"
 
 
 Csv = Annotated[bool, typer.Option("--csv", help="All rows as CSV on stdout, or in --output.")]
@@ -95,7 +80,7 @@ def report_summary(
 
 @command(reporting, "sales")
 def report_sales(
-    by: Annotated[SalesBy, typer.Option(help="What to add up by.")] = SalesBy.day,
+    by: Annotated[SalesBy, typer.Option(help="What to add up by.")] = "day",
     placed_from: From = None,
     before: Before = None,
     rows: Rows = 100,
@@ -117,9 +102,7 @@ def report_sales(
       storekeeper report sales --by product --from 2026-03-01 --before 2026-04-01
       storekeeper report sales --csv --output sales.csv
     """
-    query = SalesQuery(
-        by=by.value, placed_from=_utc(placed_from), placed_before=_utc(before), limit=rows
-    )
+    query = SalesQuery(by=by, placed_from=_utc(placed_from), placed_before=_utc(before), limit=rows)
     settings = settings_of(database, config, store)
     if _is_file(csv, output, as_json):
         _write(settings, output, lambda reports: reports.export_sales(query))
@@ -129,7 +112,7 @@ def report_sales(
 
 @command(reporting, "stock-value")
 def report_stock_value(
-    by: Annotated[StockBy, typer.Option(help="What to add up by.")] = StockBy.category,
+    by: Annotated[StockValueBy, typer.Option(help="What to add up by.")] = "category",
     rows: Rows = 100,
     csv: Csv = False,
     output: Output = None,
@@ -145,7 +128,7 @@ def report_stock_value(
       storekeeper report stock-value
       storekeeper report stock-value --by location --csv > worth.csv
     """
-    query = StockValueQuery(by=by.value, limit=rows)
+    query = StockValueQuery(by=by, limit=rows)
     settings = settings_of(database, config, store)
     if _is_file(csv, output, as_json):
         _write(settings, output, lambda reports: reports.export_stock_value(query))

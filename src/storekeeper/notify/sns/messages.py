@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -21,6 +21,7 @@ from storekeeper.domain.money import Money
 from storekeeper.domain.orders import OrderState
 from storekeeper.domain.types import Struct
 
+T = TypeVar("T")
 VERSION = "1"
 ORDER_KINDS = (
     events.ORDER_PLACED,
@@ -135,44 +136,21 @@ class Message(Struct, frozen=True, kw_only=True):
 
 def order_message(event: Event) -> Message:
     """Raises `msgspec.ValidationError` for an event that doesn't fit the schema."""
-    told = msgspec.convert(
-        {"schema_version": VERSION, **_head(event), "data": event.data}, OrderEvent
-    )
+    told = _body(event, OrderEvent)
     happened = event.kind.removeprefix("order.")
     total = Money(amount=told.data.total.amount, currency=told.data.total.currency)
-    return Message(
-        id=event.id,
-        group=event.subject,
-        body=msgspec.json.encode(told).decode(),
-        title=_one_line(f"Order {told.data.number} {happened}: {total}"),
-        attributes={
-            "kind": event.kind,
-            "schema_version": VERSION,
-            "state": told.data.state,
-            "currency": total.currency,
-        },
-    )
+    title = f"Order {told.data.number} {happened}: {total}"
+    return _message(event, told, title, state=told.data.state, currency=total.currency)
 
 
 def stock_message(event: Event, product: Product | None) -> Message:
     """`product` as it is now; raises `msgspec.ValidationError` as above."""
     named = {"sku": product and product.sku, "name": product and product.name}
-    told = msgspec.convert(
-        {"schema_version": VERSION, **_head(event), "data": {**event.data, **named}}, StockEvent
-    )
+    told = _body(event, StockEvent, **named)
     data = told.data
     what = f"{data.sku} ({data.name})" if data.sku else f"product {data.product_id}"
-    return Message(
-        id=event.id,
-        group=event.subject,
-        body=msgspec.json.encode(told).decode(),
-        title=_one_line(f"Low stock: {data.available} left of {what}"),
-        attributes={
-            "kind": event.kind,
-            "schema_version": VERSION,
-            **({"sku": data.sku} if data.sku else {}),
-        },
-    )
+    title = f"Low stock: {data.available} left of {what}"
+    return _message(event, told, title, **({"sku": data.sku} if data.sku else {}))
 
 
 def schema() -> dict[str, Any]:
@@ -188,8 +166,23 @@ def schema() -> dict[str, Any]:
     }
 
 
-def _head(event: Event) -> dict[str, Any]:
-    return {"id": event.id, "kind": event.kind, "subject": event.subject, "at": event.at}
+def _body(event: Event, kind: type[T], **more: Any) -> T:
+    """What the event says, and `more` that is known of it now, held against the schema."""
+    head = {"id": event.id, "kind": event.kind, "subject": event.subject, "at": event.at}
+    return msgspec.convert(
+        {"schema_version": VERSION, **head, "data": {**event.data, **more}}, kind
+    )
+
+
+def _message(event: Event, told: OrderEvent | StockEvent, title: str, **more: str) -> Message:
+    """`more`: attributes beside those that each message has."""
+    return Message(
+        id=event.id,
+        group=event.subject,
+        body=msgspec.json.encode(told).decode(),
+        title=_one_line(title),
+        attributes={"kind": event.kind, "schema_version": VERSION, **more},
+    )
 
 
 def _one_line(text: str) -> str:

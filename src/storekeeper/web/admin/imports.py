@@ -9,8 +9,8 @@ from litestar.params import PathParameter
 
 from storekeeper.domain.errors import KeyReused, PayloadTooLarge, ShopError
 from storekeeper.domain.work import Job
-from storekeeper.http.answers import Answer
-from storekeeper.http.imports import ANY_IMPORT, CSV
+from storekeeper.http.answers import CSV, Answer
+from storekeeper.http.imports import ANY_IMPORT
 from storekeeper.services.csv_export import Exporter
 from storekeeper.services.csv_import import Kind
 from storekeeper.services.jobs import ENDED, SCOPES, Jobs
