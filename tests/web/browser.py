@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from html.parser import HTMLParser
 from typing import Any
@@ -49,6 +49,11 @@ class Visitor:
     @property
     def text(self) -> str:
         return html.unescape(re.sub(r"<[^>]*>", " ", self.page.text))
+
+    def take(self, cookies: Mapping[str, str]) -> None:
+        """Puts cookies into the jar, in the place of those that the shop has set."""
+        for name, value in cookies.items():
+            self.http.cookies.set(name, value, domain="shop.example")
 
     async def go(self, address: str, **more: Any) -> httpx.Response:
         self.page = await self.http.get(address, follow_redirects=True, **more)

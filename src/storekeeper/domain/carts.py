@@ -56,12 +56,22 @@ def changed(lines: Lines, line: CartLine) -> tuple[CartLine, ...]:
 def merged(kept: Lines, brought: Lines) -> tuple[CartLine, ...]:
     """Two carts of one person as one: of what is in both, the larger number, so that logging in
     twice doubles nothing."""
-    found = tuple(kept)
+    found = {fold_sku(line.sku): line for line in kept}
     for line in brought:
-        there = next((one for one in found if _is_same(one, line.sku)), None)
+        there = found.get(fold_sku(line.sku))
         if there is None or there.quantity < line.quantity:
-            found = changed(found, line)
-    return found
+            found[fold_sku(line.sku)] = line
+    return _checked(found.values())
+
+
+def without(lines: Lines, taken: Lines) -> tuple[CartLine, ...]:
+    """What is left after these units were ordered; what came into the cart meanwhile stays."""
+    units = {fold_sku(line.sku): line.quantity for line in taken}
+    return tuple(
+        msgspec.structs.replace(line, quantity=left)
+        for line in lines
+        if (left := line.quantity - units.get(fold_sku(line.sku), 0)) > 0
+    )
 
 
 def _is_same(line: CartLine, sku: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import secrets as randomness
@@ -150,8 +151,17 @@ class RefreshSecrets:
         nonce = f"{key.id}.{new_secret()}"
         return f"{nonce}.{_signature(key, session_id, nonce)}"
 
+    def after(self, session_id: str, secret: str) -> str:
+        """The secret that takes another's place: the same however often it is asked for, so that
+        an answer that was lost on its way can be given once more."""
+        key = self._keys.newest
+        text = f"after\n{session_id}\n{secret}".encode("utf-8", "replace")
+        drawn = base64.urlsafe_b64encode(hmac.digest(key.value, text, "sha256")).rstrip(b"=")
+        nonce = f"{key.id}.{drawn.decode()}"
+        return f"{nonce}.{_signature(key, session_id, nonce)}"
+
     def is_ours(self, session_id: str, secret: str) -> bool:
-        """Whether `new` made the secret for this session, at any time."""
+        """Whether it was made here for this session, at any time."""
         nonce, _, signature = secret.rpartition(".")
         key = self._keys.get(nonce.partition(".")[0])
         return key is not None and hmac.compare_digest(

@@ -146,6 +146,10 @@ class Checkout:
                 return Placed(order=order)
         raise Conflict("products or stock keep changing under this order; try again shortly")
 
+    async def placed_with(self, call: Call) -> Order | None:
+        """The order that an earlier try with this key made, whatever it was sent with."""
+        return await self._store.get(Order, self._order_id(call)) if call.key else None
+
     def guest_token(self, order_id: str) -> str:
         """The secret in a guest's link; made from the order's id, so that it needs no keeping."""
         return _sign(self._secrets[0], order_id)

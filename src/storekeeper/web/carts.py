@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from storekeeper.domain.carts import CartLine, Lines
+from storekeeper.domain.carts import MOST_CART_LINES, CartLine, Lines
 from storekeeper.domain.errors import LimitReached
 from storekeeper.domain.money import MINOR_DIGITS, Money
-from storekeeper.domain.types import MAX_AMOUNT, MAX_QUANTITY, AccountId
+from storekeeper.domain.types import MAX_AMOUNT, MAX_QUANTITY, AccountId, fold_sku
 from storekeeper.services.carts import Carts
 from storekeeper.web import cookies
 from storekeeper.web.visit import Visit, unpacked
@@ -50,10 +50,16 @@ async def change_cart(
 
 
 async def bring_cart(visit: Visit, account_id: AccountId) -> None:
-    """What a guest chose goes with them when they log in."""
+    """What a guest chose goes with them when they log in. Where both together are too much, it
+    waits in the browser: nobody is kept from logging in by a cart."""
     brought = _from_cookie(visit.jar.get(cookies.CART))
-    if brought:
+    if not brought:
+        return
+    try:
         await carts_of(visit).merge(account_id, brought)
+    except LimitReached:
+        visit.tell(visit.say("Your two carts together are too full to be joined."), kind="bad")
+    else:
         visit.jar.drop(cookies.CART)
 
 
@@ -72,7 +78,7 @@ def keep_in_cookie(visit: Visit, lines: Lines) -> None:
 
 
 def _from_cookie(text: str) -> tuple[CartLine, ...]:
-    """What a cookie says that is sound; anybody can write one."""
+    """What a cookie says that is sound, each product once; anybody can write one."""
     if not text:
         return ()
     try:
@@ -80,11 +86,15 @@ def _from_cookie(text: str) -> tuple[CartLine, ...]:
         packed = msgspec.json.decode(body, type=_Packed)
     except (binascii.Error, zlib.error, msgspec.DecodeError, UnicodeDecodeError):
         return ()
-    return tuple(
-        CartLine(sku=sku, quantity=quantity, seen=Money(amount=amount, currency=currency))
-        for sku, quantity, amount, currency in packed
+    found = {
+        fold_sku(sku): CartLine(
+            sku=sku, quantity=quantity, seen=Money(amount=amount, currency=currency)
+        )
+        for sku, quantity, amount, currency in packed[:MOST_CART_LINES]
         if 0 < len(sku) <= 64
+        and sku.isprintable()
         and 0 < quantity <= MAX_QUANTITY
         and 0 <= amount <= MAX_AMOUNT
         and currency in MINOR_DIGITS
-    )
+    }
+    return tuple(found.values())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from http.cookies import CookieError, SimpleCookie
 
 ACCESS = "access"
 REFRESH = "refresh"
@@ -56,11 +55,9 @@ def _read(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     for name, value in headers:
         if name != b"cookie":
             continue
-        try:
-            cookies: SimpleCookie = SimpleCookie(value.decode("latin-1"))
-        except CookieError:
-            continue  # a browser's jar may hold what another program on the host has set
-        for key, morsel in cookies.items():
-            if len(morsel.value) <= LONGEST:
-                found.setdefault(key, morsel.value)
+        # One by one: a jar may hold what another program on the host has set, in a form of its own.
+        for part in value.decode("latin-1").split(";"):
+            key, _, text = part.strip().partition("=")
+            if len(text) <= LONGEST:
+                found.setdefault(key, text)
     return found

@@ -11,7 +11,7 @@ from litestar import Request
 from litestar.datastructures import UploadFile
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from storekeeper.domain.errors import Forbidden, UnsupportedMediaType
+from storekeeper.domain.errors import Forbidden, NotFound, UnsupportedMediaType
 from storekeeper.web import cookies
 from storekeeper.web.csrf import FIELD, is_from_elsewhere
 from storekeeper.web.uploads import read_form
@@ -31,7 +31,10 @@ class FormGuard:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        visit: Visit = scope["visit"]  # type: ignore[typeddict-item]
+        visit: Visit | None = scope.get("visit")  # type: ignore[assignment]
+        if visit is None:
+            # The router takes //shop for /shop; the gate, which lets people in, doesn't.
+            raise NotFound("there is no such page")
         try:
             await self._check(visit, scope, receive, send)
             await self._app(scope, receive, send)
@@ -54,7 +57,7 @@ class FormGuard:
         else:
             fields = await _fields(request)
         for name, value in fields:
-            text = value.replace("\r\n", "\n")[:LONGEST_VALUE]
+            text = value.replace("\r\n", "\n").replace("\x00", "")[:LONGEST_VALUE]
             visit.form[name] = text
             visit.lists.setdefault(name, []).append(text)
         token = visit.form.pop(FIELD, "")

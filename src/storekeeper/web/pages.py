@@ -145,6 +145,7 @@ class Pages:
             detail=sentence(told(error, visit.language)),
             is_missing=isinstance(error, NotFound),
             is_ours=error.status >= 500,
+            is_away=error.status == 503,
         )
         if "retry_after" in error.members or error.status == 503:
             seconds = error.members.get("retry_after", 5)

@@ -20,7 +20,7 @@ from storekeeper.services.base import Call, fingerprint
 from storekeeper.services.sessions import Tokens
 from storekeeper.web import cookies
 from storekeeper.web.cookies import Jar
-from storekeeper.web.languages import Language, choose
+from storekeeper.web.languages import LANGUAGES, Language, choose
 
 if TYPE_CHECKING:
     from storekeeper.web.pages import Pages
@@ -30,6 +30,10 @@ PageRequest = Request[Any, Any, Any]
 HOME = "/shop"
 _TOLD_S = 60
 _LANGUAGE_S = 365 * 86_400
+# As long as somebody may leave a page with a form open.
+_VISITOR_S = 30 * 86_400
+# Pages that lead on to another one.
+_DOORS = (f"{HOME}/login", f"{HOME}/register", f"{HOME}/forgot")
 
 
 class Visit:
@@ -73,12 +77,21 @@ class Visit:
         text = self._scope["query_string"].decode("latin-1")
         return f"{self.path}?{text}" if text else self.path
 
+    @property
+    def here(self) -> str:
+        """Where to come back to after logging in; empty where nothing is known."""
+        if self.path in _DOORS:
+            return safe_next(self.query.get("next", "") or self.text("next"), "")
+        return safe_next(self.address, "") if self.is_read else ""
+
     @cached_property
     def language(self) -> Language:
         return choose(self.jar.get(cookies.LANGUAGE), self.header(b"accept-language"))
 
     def speak(self, code: str) -> None:
-        self.jar.keep(cookies.LANGUAGE, code, _LANGUAGE_S)
+        """From now on in this language; nothing for one that there isn't."""
+        if code in LANGUAGES:
+            self.jar.keep(cookies.LANGUAGE, code, _LANGUAGE_S)
 
     def say(self, text: str) -> str:
         """A sentence of ours in the visitor's language."""
@@ -110,10 +123,8 @@ class Visit:
 
     def csrf(self) -> str:
         """The hidden field of a form on this page."""
-        visitor = self.jar.get(cookies.VISITOR)
-        if not visitor:
-            visitor = secrets.token_hex(16)
-            self.jar.keep(cookies.VISITOR, visitor)
+        visitor = self.jar.get(cookies.VISITOR) or secrets.token_hex(16)
+        self.jar.keep(cookies.VISITOR, visitor, _VISITOR_S)
         return self.pages.form_tokens.new(visitor)
 
     def new_key(self) -> str:
@@ -121,8 +132,12 @@ class Visit:
         return self.pages.new_id()
 
     def call(self, operation: str, data: Any, key: str = "") -> Call:
+        """Who does it. Guests' keys are good in their own browser only: whoever sends one is shown
+        what it made before."""
         if not key:
             return Call(principal=self.principal)
+        if not self.is_known:
+            key = f"{self.jar.get(cookies.VISITOR)}/{key}"
         return Call(
             principal=self.principal, key=key[:200], fingerprint=fingerprint(operation, data)
         )

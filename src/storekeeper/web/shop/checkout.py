@@ -7,6 +7,7 @@ from typing import Any
 
 from litestar import Controller, Request, get, post
 
+from storekeeper.domain import carts
 from storekeeper.domain.accounts import Email
 from storekeeper.domain.carts import Lines
 from storekeeper.domain.errors import (
@@ -18,7 +19,7 @@ from storekeeper.domain.errors import (
     TotalChanged,
 )
 from storekeeper.domain.money import Money
-from storekeeper.domain.orders import Address
+from storekeeper.domain.orders import Address, Order
 from storekeeper.domain.types import Struct
 from storekeeper.http.answers import Answer
 from storekeeper.http.security import PUBLIC
@@ -34,6 +35,7 @@ PageRequest = Request[Any, Any, Any]
 ADDRESS = Address.__struct_fields__
 FIELDS = ("email", *ADDRESS, "note")
 NEEDED = ("name", "line1", "city", "country")
+LONGEST_AMOUNT = 18
 
 
 class Contact(Struct, frozen=True, kw_only=True):
@@ -61,12 +63,13 @@ class CheckoutPages(Controller):
         """Reserves the stock of the whole cart, or says what is in the way and keeps the form."""
         visit = visit_of(request)
         lines = await lines_of(visit)
-        checkout: Checkout = visit.pages.shop.checkout
+        if not lines:
+            return await _sent_before(visit)
         errors = FormErrors(visit)
         wanted = _order(visit, lines, errors)
         if wanted is not None:
             try:
-                placed = await checkout.place(
+                placed = await _checkout(visit).place(
                     visit.call("orders.place", wanted, visit.text("key")), wanted
                 )
             except ShopError as error:
@@ -74,15 +77,22 @@ class CheckoutPages(Controller):
                     raise
                 _tell(visit, error, errors)
             else:
-                await change_cart(visit, lambda lines: ())
-                order = placed.order
-                is_guests = order.customer_id is None
-                token = checkout.guest_token(order.id) if is_guests else ""
-                address = f"{HOME}/orders/{order.id}"
-                return visit.go(f"{address}?token={token}" if token else address)
-        elif not lines:
-            return visit.go(f"{HOME}/cart")
+                await change_cart(visit, lambda now: carts.without(now, lines))
+                return _to_order(visit, placed.order)
         return await _page(visit, lines, visit.form, errors)
+
+
+async def _sent_before(visit: Visit) -> Answer[bytes]:
+    """The second click of two comes when the first has emptied the cart: to the order, then."""
+    order = await _checkout(visit).placed_with(visit.call("", None, visit.text("key")))
+    return visit.go(f"{HOME}/cart") if order is None else _to_order(visit, order)
+
+
+def _to_order(visit: Visit, order: Order) -> Answer[bytes]:
+    address = f"{HOME}/orders/{order.id}"
+    if order.customer_id is None:
+        address += f"?token={_checkout(visit).guest_token(order.id)}"
+    return visit.go(address)
 
 
 async def _page(
@@ -102,8 +112,6 @@ async def _page(
 
 def _order(visit: Visit, lines: Lines, errors: FormErrors) -> PlaceOrder | None:
     """The request that the form makes; None, with what is wrong noted, where it is none."""
-    if not lines:
-        return None
     errors.require(*NEEDED, *(() if visit.is_known else ("email",)))
     given = {field: visit.text(field) for field in ADDRESS if visit.text(field)}
     address = None if errors else errors.read(Address, given)
@@ -112,7 +120,9 @@ def _order(visit: Visit, lines: Lines, errors: FormErrors) -> PlaceOrder | None:
         contact = errors.read(Contact, {"email": visit.text("email")})
         email = contact.email if contact else None
     shown = visit.text("total")
-    if errors or not shown.isdigit():
+    if not is_amount(shown):
+        errors.add("", visit.say("Please look at the new total."))
+    if errors:
         return None
     return errors.read(
         PlaceOrder,
@@ -140,6 +150,16 @@ def _tell(visit: Visit, error: ShopError, errors: FormErrors) -> None:
         errors.note(error, fields=FIELDS, prefix="shipping_address.")
     else:
         errors.refuse(error)
+
+
+def is_amount(text: str) -> bool:
+    """Whether it is an amount in minor units, as our own hidden fields hold one."""
+    return text.isascii() and text.isdigit() and len(text) <= LONGEST_AMOUNT
+
+
+def _checkout(visit: Visit) -> Checkout:
+    found: Checkout = visit.pages.shop.checkout
+    return found
 
 
 async def _last_address(visit: Visit) -> Mapping[str, str]:

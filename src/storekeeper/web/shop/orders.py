@@ -10,7 +10,14 @@ from litestar.params import PathParameter
 from storekeeper.domain import carts
 from storekeeper.domain.accounts import Principal
 from storekeeper.domain.carts import CartLine, Lines
-from storekeeper.domain.errors import Invalid, NotFound, OrderExpired, OrderState
+from storekeeper.domain.errors import (
+    Invalid,
+    LimitReached,
+    NotFound,
+    OrderExpired,
+    OrderState,
+    Unauthenticated,
+)
 from storekeeper.domain.orders import Order
 from storekeeper.domain.types import OrderId
 from storekeeper.http.answers import Answer
@@ -20,7 +27,9 @@ from storekeeper.services.checkout import Checkout
 from storekeeper.services.order_changes import OrderChanges
 from storekeeper.store.port import OrderQuery
 from storekeeper.web.carts import change_cart
+from storekeeper.web.forms import sentence
 from storekeeper.web.pages import HTML
+from storekeeper.web.refusals import told
 from storekeeper.web.shop.frame import shop_page
 from storekeeper.web.visit import HOME, Visit, visit_of
 
@@ -100,7 +109,10 @@ class OrderPages(Controller):
                 )
             return found
 
-        await change_cart(visit, with_lines)
+        try:
+            await change_cart(visit, with_lines)
+        except LimitReached as full:
+            visit.tell(sentence(told(full, visit.language)), kind="bad")
         return visit.go(f"{HOME}/cart")
 
 
@@ -113,13 +125,15 @@ async def order_page(visit: Visit, order: Order, token: str) -> Answer[bytes]:
 
 
 def _caller(visit: Visit, order_id: str, token: str) -> Principal:
-    """Who asks: an account, or a guest whose link opens this one order."""
-    if not token or visit.is_known:
-        return visit.principal
+    """Who asks: whoever holds a guest's link, which opens this one order; else an account."""
     checkout: Checkout = visit.pages.shop.checkout
-    if len(token) > 128 or not checkout.is_guest_token(order_id, token):
+    if token and len(token) <= 128 and checkout.is_guest_token(order_id, token):
+        return Principal(account_id=None, role="guest", order_id=order_id)
+    if visit.is_known:
+        return visit.principal
+    if token:
         raise NotFound(f"there is no order {order_id}")
-    return Principal(account_id=None, role="guest", order_id=order_id)
+    raise Unauthenticated("log in to see your orders")
 
 
 def _call(visit: Visit, order_id: str, token: str) -> Call:
