@@ -163,7 +163,7 @@ async def test_what_comes_into_the_cart_while_it_is_ordered_stays(front: Front, 
             await put_in_cart(tab, "LAMP")
         return placed
 
-    checkout.place = and_meanwhile  # type: ignore[method-assign]
+    checkout.place = and_meanwhile  # type: ignore[assignment,method-assign]
     await visitor.http.post("/shop/checkout", data=form)
     await visitor.go("/shop/cart")
     assert visitor.fields("/shop/cart").get("quantity:LAMP") == "1"
