@@ -14,7 +14,7 @@ from tests.api.shopfront import Seed, in_one_task, seed_shop
 from tests.web.desk import Desk, desk_at, text_of
 
 PEOPLE = "/admin/people"
-KEYS = "/admin/keys"
+KEYS = "/admin/system/keys"
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from storekeeper.web.visit import HOME, Visit, visit_of
 PageRequest = Request[Any, Any, Any]
 IdPath = Annotated[str, PathParameter(max_length=64)]
 PEOPLE = f"{BACK_OFFICE}/people"
-KEYS = f"{BACK_OFFICE}/keys"
+KEYS = f"{BACK_OFFICE}/system/keys"
 # Where one's own account is deleted, with the password.
 OWN_ACCOUNT = f"{HOME}/account"
 ROLES: tuple[Role, ...] = Role.__args__  # type: ignore[attr-defined]
