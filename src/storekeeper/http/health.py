@@ -56,26 +56,8 @@ class Operation(Controller):
     )
     async def ready(self, request: ApiRequest) -> Answer[Readiness]:
         """200 when the store takes writes and the relay of events is alive, otherwise 503."""
-        shop = request.app.state.shop
-        store = "ok"
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                await shop.store.check_writable()
-        except ShopError as error:
-            store = error.detail
-        except TimeoutError:
-            store = f"no write got through in {PATIENCE_S} s"
-        relay = "ok" if shop.background.is_alive() else "not running"
-        is_ready = store == relay == "ok"
-        return Answer(
-            Readiness(
-                status="ready" if is_ready else "not ready",
-                store=store,
-                relay=relay,
-                cache=_cache_of(shop.cache_trouble()),
-            ),
-            status_code=200 if is_ready else 503,
-        )
+        found = await readiness_of(request.app.state.shop)
+        return Answer(found, status_code=200 if found.status == "ready" else 503)
 
     @get(
         "/metrics",
@@ -90,6 +72,25 @@ class Operation(Controller):
         shop = request.app.state.shop
         gauges = {**shop.gauges.of_process(), **await shop.gauges.of_shop()}
         return Answer(shop.metrics.text(gauges), media_type=CONTENT_TYPE)
+
+
+async def readiness_of(shop: Any) -> Readiness:
+    """Asks the store for a write; gives up after `PATIENCE_S`."""
+    store = "ok"
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await shop.store.check_writable()
+    except ShopError as error:
+        store = error.detail
+    except TimeoutError:
+        store = f"no write got through in {PATIENCE_S} s"
+    relay = "ok" if shop.background.is_alive() else "not running"
+    return Readiness(
+        status="ready" if store == relay == "ok" else "not ready",
+        store=store,
+        relay=relay,
+        cache=_cache_of(shop.cache_trouble()),
+    )
 
 
 def _cache_of(trouble: str | None) -> str | UnsetType:

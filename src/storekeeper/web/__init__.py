@@ -9,14 +9,17 @@ from litestar import Router
 
 from storekeeper.web.admin.imports import ImportPages
 from storekeeper.web.admin.label_pages import LabelDesk
+from storekeeper.web.admin.notifications import Endpoints, Sent
 from storekeeper.web.admin.order_actions import OrderActions
 from storekeeper.web.admin.order_views import OrderViewForms
 from storekeeper.web.admin.orders import OrderDesk
+from storekeeper.web.admin.people import OwnKeys, People
 from storekeeper.web.admin.products import ProductTable
 from storekeeper.web.admin.products_bulk import Bulk
 from storekeeper.web.admin.products_edit import ProductPages
 from storekeeper.web.admin.stock import StockDesk
 from storekeeper.web.admin.stock_takes import StockTakeDesk
+from storekeeper.web.admin.system import SystemPage
 from storekeeper.web.admin.today import Today
 from storekeeper.web.guard import FormGuard
 from storekeeper.web.images import ImagePages
@@ -49,6 +52,11 @@ PAGES: Sequence[Any] = (
             StockDesk,
             StockTakeDesk,
             LabelDesk,
+            People,
+            OwnKeys,
+            Endpoints,
+            Sent,
+            SystemPage,
             StaticPages,
         ],
         middleware=[FormGuard],
