@@ -35,6 +35,25 @@ class Readiness(Struct, frozen=True, kw_only=True):
     cache: str | UnsetType = UNSET
 
 
+async def readiness_of(shop: Any) -> Readiness:
+    """How this process is, within `PATIENCE_S`."""
+    store = "ok"
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await shop.store.check_writable()
+    except ShopError as error:
+        store = error.detail
+    except TimeoutError:
+        store = f"no write got through in {PATIENCE_S} s"
+    relay = "ok" if shop.background.is_alive() else "not running"
+    return Readiness(
+        status="ready" if store == relay == "ok" else "not ready",
+        store=store,
+        relay=relay,
+        cache=_cache_of(shop.cache_trouble()),
+    )
+
+
 class Operation(Controller):
     tags = ["operation"]
     security: list[dict[str, list[str]]] = [{}]
@@ -56,26 +75,8 @@ class Operation(Controller):
     )
     async def ready(self, request: ApiRequest) -> Answer[Readiness]:
         """200 when the store takes writes and the relay of events is alive, otherwise 503."""
-        shop = request.app.state.shop
-        store = "ok"
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                await shop.store.check_writable()
-        except ShopError as error:
-            store = error.detail
-        except TimeoutError:
-            store = f"no write got through in {PATIENCE_S} s"
-        relay = "ok" if shop.background.is_alive() else "not running"
-        is_ready = store == relay == "ok"
-        return Answer(
-            Readiness(
-                status="ready" if is_ready else "not ready",
-                store=store,
-                relay=relay,
-                cache=_cache_of(shop.cache_trouble()),
-            ),
-            status_code=200 if is_ready else 503,
-        )
+        found = await readiness_of(request.app.state.shop)
+        return Answer(found, status_code=200 if found.status == "ready" else 503)
 
     @get(
         "/metrics",
