@@ -117,7 +117,7 @@ def ceiling(value: int) -> int:
     """The next of 1, 2, 4, 6, 8, 10, 20, … that isn't below the value."""
     if value <= 1:
         return 1
-    power = 10 ** (len(str(value)) - 1)
+    power = int(10 ** (len(str(value)) - 1))
     return next(steps * power for steps in (1, 2, 4, 6, 8, 10) if steps * power >= value)
 
 
