@@ -35,6 +35,25 @@ class Readiness(Struct, frozen=True, kw_only=True):
     cache: str | UnsetType = UNSET
 
 
+async def readiness_of(shop: Any) -> Readiness:
+    """How this process is, within `PATIENCE_S`."""
+    store = "ok"
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await shop.store.check_writable()
+    except ShopError as error:
+        store = error.detail
+    except TimeoutError:
+        store = f"no write got through in {PATIENCE_S} s"
+    relay = "ok" if shop.background.is_alive() else "not running"
+    return Readiness(
+        status="ready" if store == relay == "ok" else "not ready",
+        store=store,
+        relay=relay,
+        cache=_cache_of(shop.cache_trouble()),
+    )
+
+
 class Operation(Controller):
     tags = ["operation"]
     security: list[dict[str, list[str]]] = [{}]

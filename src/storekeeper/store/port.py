@@ -140,9 +140,14 @@ class Summary(Struct, frozen=True, kw_only=True):
 
 
 class SalesQuery(Struct, frozen=True, kw_only=True):
-    """Which sales to add up, by what. Times of placing: from inclusive, before exclusive."""
+    """Which sales to add up, by what. Times of placing: from inclusive, before exclusive.
+
+    `best_first`, of products, categories and customers: of each currency the `limit` keys with the
+    most revenue, in one page that has no next.
+    """
 
     by: SalesBy = "day"
+    best_first: bool = False
     placed_from: datetime | None = None
     placed_before: datetime | None = None
     limit: int = 50

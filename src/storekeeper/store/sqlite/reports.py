@@ -60,6 +60,8 @@ def sales(reader: Reader, query: SalesQuery) -> Page[SalesRow]:
     """One page, all of one moment; raises `Invalid` for a cursor of another report."""
     with reader.at_one_moment():
         if query.by in _KEYS:
+            if query.best_first:
+                return _best_sales(reader, query)
             return _sales_by_key(reader, query)
         return _sales_by_time(reader, query)
 
@@ -74,19 +76,36 @@ def _sales_by_key(reader: Reader, query: SalesQuery) -> Page[SalesRow]:
         (*_range(query), *after, query.limit + 1),
     )
     shown = found[: query.limit]
-    products = _products(reader, [row[0] for row in shown] if query.by == "product" else [])
-    names = _categories(reader, [row[0] for row in shown] if query.by == "category" else [])
     return Page(
-        items=tuple(
-            _row(
-                row[0],
-                row[1:],
-                sku=products[row[0]].sku if row[0] in products else None,
-                name=products[row[0]].name if row[0] in products else names.get(row[0]),
-            )
-            for row in shown
-        ),
+        items=_named(reader, query.by, shown),
         next=cursor.encode(name, *shown[-1][:2]) if len(found) > query.limit else None,
+    )
+
+
+def _best_sales(reader: Reader, query: SalesQuery) -> Page[SalesRow]:
+    key, joined = _KEYS[query.by]
+    found = reader.rows(
+        f"WITH s AS ({_LINES}), sums AS (SELECT {key} AS key, s.currency AS currency, {_SUMS}, "
+        "row_number() OVER (PARTITION BY s.currency ORDER BY sum(s.price * s.units) DESC, "
+        f"{key}) AS place FROM s {joined} GROUP BY key, s.currency) "
+        "SELECT * FROM sums WHERE place <= ? ORDER BY currency, place",
+        (*_range(query), query.limit),
+    )
+    return Page(items=_named(reader, query.by, [row[:-1] for row in found]))
+
+
+def _named(reader: Reader, by: SalesBy, rows: list[Any]) -> tuple[SalesRow, ...]:
+    keys = [row[0] for row in rows]
+    products = _products(reader, keys if by == "product" else [])
+    names = _categories(reader, keys if by == "category" else [])
+    return tuple(
+        _row(
+            row[0],
+            row[1:],
+            sku=products[row[0]].sku if row[0] in products else None,
+            name=products[row[0]].name if row[0] in products else names.get(row[0]),
+        )
+        for row in rows
     )
 
 
