@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from storekeeper.domain.events import PASSWORD_RESET_REQUESTED
 from tests.api.shopfront import Front
 from tests.web.browser import Visitor
 
@@ -128,3 +129,40 @@ async def test_a_forgotten_password_is_answered_the_same_for_everybody(visitor: 
         await visitor.go("/shop/forgot")
         await visitor.send("/shop/forgot", email=email)
         assert "a link to set a new password is on its way" in visitor.text
+
+
+async def test_the_mails_link_leads_to_a_page_that_sets_the_password(
+    front: Front, visitor: Visitor
+):
+    """Without it, somebody who forgot the password and reads the mail could do nothing with it."""
+    await visitor.go("/shop/forgot")
+    await visitor.send("/shop/forgot", email="ada@example.com")
+    stored = await front.shop.store.events_after(0, 1_000)
+    event = stored[-1].event
+    assert event.kind == PASSWORD_RESET_REQUESTED
+    secret = front.shop.reset_secrets.secret(event.data["link"])
+    await visitor.go("/reset", params={"token": secret})
+    assert visitor.page.headers["cache-control"] == "no-store"
+    await visitor.send("/reset", new_password="a new password 1", again="a new password 2")
+    assert "The same once more: The two passwords differ." in visitor.text
+    await visitor.send("/reset", new_password="short", again="short")
+    assert visitor.page.status_code == 422
+    assert visitor.fields("/reset")["token"] == secret, "the form is still good"
+    form = visitor.fields("/reset")
+    await visitor.send("/reset", new_password="a new password 1", again="a new password 1")
+    assert "Your new password is set" in visitor.text
+    again = form | {"new_password": "a new password 3", "again": "a new password 3"}
+    visitor.page = await visitor.http.post("/reset", data=again)
+    assert visitor.page.status_code == 422
+    assert 'href="/shop/forgot"' in visitor.page.text
+    await visitor.go("/shop/login")
+    await visitor.send("/shop/login", email="ada@example.com", password="a new password 1")
+    assert visitor.page.url.path == "/shop"
+
+
+async def test_a_link_that_is_none_gives_a_page_all_the_same(visitor: Visitor):
+    for token in ("", '"><script>alert(1)</script>'):
+        await visitor.go("/reset", params={"token": token})
+        assert visitor.page.status_code == 200
+        assert "<script>alert" not in visitor.page.text
+        assert ('name="new_password"' in visitor.page.text) == bool(token)

@@ -16,7 +16,6 @@ from storekeeper.http.answers import Answer
 from storekeeper.http.docs import Docs, Documentation
 from storekeeper.http.express import Express
 from storekeeper.http.gate import Gate, Visits
-from storekeeper.http.reset_page import ResetPage
 from storekeeper.http.security import Door
 from storekeeper.http.strict import Strict, StrictRequest, prepare
 
@@ -34,7 +33,7 @@ def make_app(
     `pages`, the shop for people, whose handlers are among the others."""
 
     app = Litestar(
-        route_handlers=[*handlers, Docs, ResetPage],
+        route_handlers=[*handlers, Docs],
         middleware=[Door, Strict],
         request_class=StrictRequest,
         exception_handlers={

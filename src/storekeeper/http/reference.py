@@ -126,11 +126,6 @@ def errors_page() -> bytes:
     return _render("errors.html", errors=entries)
 
 
-def reset_page(*, token: str = "", error: str = "", is_done: bool = False) -> bytes:
-    """The form for a new password; without `token` it says where to get a link."""
-    return _render("reset.html", token=token, error=error, is_done=is_done)
-
-
 def _entry(path: str, method: str, operation: Members, public_url: str) -> OperationEntry:
     body = operation.get("requestBody")
     content = body["content"] if body else {}

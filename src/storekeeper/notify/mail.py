@@ -129,7 +129,7 @@ class Mail:
                 "name": name,
                 "lines": order.lines[:LINES_SHOWN],
                 "more": max(0, len(order.lines) - LINES_SHOWN),
-                "link": self._guest_link(order),
+                "link": self._link(order),
                 "data": event.data,
                 **_parcel(order, str(event.data.get("shipment_id", ""))),
             },
@@ -159,11 +159,10 @@ class Mail:
         account = await self._store.get(Account, account_id)
         return account if account is not None and account.status == "active" else None
 
-    def _guest_link(self, order: Order) -> str:
-        """Where a guest follows the order; customers log in instead."""
-        if order.customer_id is not None:
-            return ""
-        return self._url(f"/shop/orders/{order.id}", token=self._guest_token(order.id))
+    def _link(self, order: Order) -> str:
+        """Where the order is followed: a guest by the link's secret, a customer after logging in."""
+        secret = {} if order.customer_id else {"token": self._guest_token(order.id)}
+        return self._url(f"/shop/orders/{order.id}", **secret)
 
     def _url(self, path: str, **query: str) -> str:
         base = self._settings.public_url.rstrip("/")

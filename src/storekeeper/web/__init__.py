@@ -28,6 +28,7 @@ from storekeeper.web.shop.cart import CartPages
 from storekeeper.web.shop.catalog import Catalogue
 from storekeeper.web.shop.checkout import CheckoutPages
 from storekeeper.web.shop.orders import OrderPages
+from storekeeper.web.shop.reset import ResetPage
 from storekeeper.web.static_pages import StaticPages
 
 # Every handler of pages, behind the one guard of forms.
@@ -39,6 +40,7 @@ PAGES: Sequence[Any] = (
             CartPages,
             CheckoutPages,
             OrderPages,
+            ResetPage,
             Doors,
             AccountPages,
             Today,

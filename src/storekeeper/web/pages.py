@@ -29,7 +29,7 @@ from storekeeper.web.forms import sentence
 from storekeeper.web.languages import LANGUAGES, language
 from storekeeper.web.refusals import told
 from storekeeper.web.static_files import StaticFiles
-from storekeeper.web.visit import HOME, Visit, safe_next, with_query
+from storekeeper.web.visit import HOME, RESET, Visit, safe_next, with_query
 
 HTML = "text/html; charset=utf-8"
 POLICY = (
@@ -43,7 +43,7 @@ _HEADERS = (
 )
 # Smaller ones gain nothing.
 _PACKED_FROM = 1_000
-_PREFIXES = (HOME, "/admin", "/static")
+_PREFIXES = (HOME, RESET, "/admin", "/static")
 log = structlog.get_logger(__name__)
 
 

@@ -28,12 +28,14 @@ if TYPE_CHECKING:
 
 PageRequest = Request[Any, Any, Any]
 HOME = "/shop"
+# Where mails about forgotten passwords lead.
+RESET = "/reset"
 _TOLD_S = 60
 _LANGUAGE_S = 365 * 86_400
 # As long as somebody may leave a page with a form open.
 _VISITOR_S = 30 * 86_400
 # Pages that lead on to another one.
-_DOORS = (f"{HOME}/login", f"{HOME}/register", f"{HOME}/forgot")
+_DOORS = (f"{HOME}/login", f"{HOME}/register", f"{HOME}/forgot", RESET)
 
 
 class Visit:
@@ -186,7 +188,7 @@ def unpacked(text: str) -> bytes:
 
 def safe_next(address: str, otherwise: str = HOME) -> str:
     """An address of our pages, or `otherwise`: nobody is sent anywhere else by a link of ours."""
-    is_ours = address == HOME or address.startswith((f"{HOME}/", f"{HOME}?", "/admin"))
+    is_ours = address == HOME or address.startswith((f"{HOME}/", f"{HOME}?", f"{RESET}?", "/admin"))
     plain = address.isprintable() and not set(address) & set('\\"<> ')
     return (
         address
