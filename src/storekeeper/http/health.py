@@ -93,25 +93,6 @@ class Operation(Controller):
         return Answer(shop.metrics.text(gauges), media_type=CONTENT_TYPE)
 
 
-async def readiness_of(shop: Any) -> Readiness:
-    """Asks the store for a write; gives up after `PATIENCE_S`."""
-    store = "ok"
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            await shop.store.check_writable()
-    except ShopError as error:
-        store = error.detail
-    except TimeoutError:
-        store = f"no write got through in {PATIENCE_S} s"
-    relay = "ok" if shop.background.is_alive() else "not running"
-    return Readiness(
-        status="ready" if store == relay == "ok" else "not ready",
-        store=store,
-        relay=relay,
-        cache=_cache_of(shop.cache_trouble()),
-    )
-
-
 def _cache_of(trouble: str | None) -> str | UnsetType:
     if trouble is None:
         return UNSET

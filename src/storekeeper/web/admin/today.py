@@ -16,7 +16,7 @@ from storekeeper.domain.orders import OrderState
 from storekeeper.domain.types import Struct
 from storekeeper.http.answers import Answer
 from storekeeper.http.health import readiness_of
-from storekeeper.http.imports import CSV
+from storekeeper.http.answers import CSV
 from storekeeper.services.deliveries import SCOPE, DeliveryQuery
 from storekeeper.services.reports import Reports
 from storekeeper.store.port import OrderQuery, Page, ProductQuery, StockValueQuery
