@@ -22,7 +22,7 @@ from storekeeper.services.inventory import ReceiveRequest
 from storekeeper.web.admin.charts import ceiling, lying, upright
 from storekeeper.web.languages import language
 from tests.api.shopfront import Seed, in_one_task, seed_shop
-from tests.web.desk import Desk, desk_at, text_of
+from tests.web.desk import Desk, desk_at
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +49,12 @@ def pounds(text: str) -> int:
 
 def cells_of(page: str, caption: str) -> list[list[str]]:
     """The rows of the table with this caption."""
-    table = next(part for part in page.split("<table")[1:] if caption in part)
+    table = next(
+        part for part in page.split("<table")[1:] if caption in part.partition("</caption>")[0]
+    )
     body = table.partition("<tbody>")[2].partition("</tbody>")[0]
     return [
-        [text_of(f'<main id="content">{cell}') for cell in re.findall(r"<t[hd]\b.*?</t[hd]>", row)]
+        [re.sub(r"<[^>]+>", "", cell).strip() for cell in re.findall(r"<t[hd]\b.*?</t[hd]>", row)]
         for row in body.split("<tr>")[1:]
     ]
 
