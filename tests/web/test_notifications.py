@@ -144,8 +144,10 @@ async def test_an_endpoint_is_paused_resumed_and_deleted_after_a_question(desk: 
     assert "paused" in await desk.look(NOTIFICATIONS)
     await desk.send(address, "/resume")
     assert (await endpoint_of(desk)).active
-    assert URL in await desk.look(f"{address}/delete")
-    await desk.send(f"{address}/delete", "/delete")
+    question = await desk.page(f"{address}/delete")
+    assert URL in question
+    await desk.send("", "/delete", page=question)
+    await desk.send("", "/delete", page=question)
     await desk.page(address, status=404)
 
 
@@ -241,3 +243,17 @@ async def test_a_store_in_trouble_is_told_instead_of_hiding_the_page(
     text = await staff.look(SYSTEM)
     assert "the disk is full" in text
     assert "there are no figures now" in text
+
+
+async def test_each_store_answers_these_pages_alike(tmp_path: Path, seed_of_each_store: Seed):
+    async with desk_at(tmp_path, seed_of_each_store, "root") as desk:
+        people = await desk.look("/admin/people?role=staff")
+        assert "sam@example.com" in people
+        assert "ada@example.com" not in people
+        await added(desk)
+        assert URL in await desk.look(NOTIFICATIONS)
+        letter = dead(1)
+        await keep(desk, letter)
+        await desk.send(f"{DELIVERIES}?state=dead&sink=mail", "/replay")
+        assert await state_of(desk, letter) == "failing"
+        assert "Dead letters 0" in await desk.look(SYSTEM)

@@ -9,7 +9,7 @@ from litestar import Controller, Request, get, post
 from litestar.params import PathParameter
 
 from storekeeper.domain.accounts import ROLE_SCOPES, SCOPES, Account, Email, Role
-from storekeeper.domain.errors import Invalid, ShopError
+from storekeeper.domain.errors import Invalid, NotFound, ShopError
 from storekeeper.domain.types import ShortText, Struct
 from storekeeper.http.answers import Answer
 from storekeeper.http.api_keys import NewApiKey
@@ -185,8 +185,12 @@ class OwnKeys(Controller):
     @post("/revoke", access="reports:read", status_code=200, media_type=HTML)
     async def revoke(self, request: PageRequest) -> Answer[bytes]:
         visit = visit_of(request)
-        await _keys(visit).revoke(visit.call("", None), visit.text("id")[:64])
-        visit.tell(visit.say("The key is revoked. It stops with its next request."))
+        try:
+            await _keys(visit).revoke(visit.call("", None), visit.text("id")[:64])
+        except NotFound:
+            visit.tell(visit.say("There is no such key any more."), kind="bad")
+        else:
+            visit.tell(visit.say("The key is revoked. It stops with its next request."))
         return visit.go(KEYS)
 
 
