@@ -12,10 +12,11 @@ from storekeeper.domain import stocktakes
 from storekeeper.domain.accounts import Account, ApiKey, Attempts, ResetLink, Session
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.changes import ChangeSet, Claim, Delete, Put
+from storekeeper.domain.invoices import Invoice, Series
 from storekeeper.domain.orders import Order
 from storekeeper.domain.stock import MAIN, Location
 from storekeeper.domain.stocktakes import CountLine, StockTake
-from storekeeper.domain.types import AccountId
+from storekeeper.domain.types import AccountId, OrderId
 from storekeeper.domain.views import OrderView, OrderViews
 from storekeeper.domain.work import Delivery, Job, Lease, Position, Setting, WebhookEndpoint
 from storekeeper.store.port import Store
@@ -28,6 +29,7 @@ from tests.support.builders import (
     an_order,
     creating,
     moving,
+    pounds,
 )
 from tests.support.clock import START
 from tests.support.shop import Shop, outcomes
@@ -92,6 +94,11 @@ RECORDS = [
     Lease(id="relay", version=1, holder="node-1", until=LATER),
     Position(id="mail", version=1, at=17),
     Setting(id="theme", version=1, value="dunkel ☕"),
+    Invoice(
+        id=OrderId("o1"), version=1, number=7, issued_at=START, total=pounds(999),
+        leaves_out_cancelled=True,
+    ),
+    Series(id="invoices", version=1, last=7),
     OrderViews(id=ADA, version=1, views=(OrderView(name="To pack", state="confirmed"),)),
     a_take(category="China"),
     a_line("MUG", counted=4, outcome="moved", found=3),

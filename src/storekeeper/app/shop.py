@@ -47,6 +47,7 @@ from storekeeper.services.deliveries import Deliveries
 from storekeeper.services.gauges import Gauges
 from storekeeper.services.images import Images
 from storekeeper.services.inventory import Inventory
+from storekeeper.services.invoices import Invoices
 from storekeeper.services.jobs import Jobs
 from storekeeper.services.locations import Locations
 from storekeeper.services.order_changes import OrderChanges
@@ -110,6 +111,7 @@ class Shop:
         self.inventory = Inventory(self.tools)
         self.images = Images(pictures_of(settings))
         self.order_views = SavedOrderViews(self.tools)
+        self.invoices = Invoices(self.tools)
         self.picking = Picking(self.tools, self.catalog_cache)
         self.stock_takes = StockTakes(self.tools)
         self.stock_take_posting = StockTakePosting(self.tools, self.stock_takes)

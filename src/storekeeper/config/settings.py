@@ -53,6 +53,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     public_url: str = "http://127.0.0.1:8000"
     shop_name: str = "Storekeeper"
+    # What invoices say of the seller (name, address, tax number) and at their end; lines parted by
+    # line breaks or |. Empty: the shop's name, and nothing.
+    invoice_seller: Annotated[str, msgspec.Meta(max_length=1_000)] = ""
+    invoice_note: Annotated[str, msgspec.Meta(max_length=2_000)] = ""
     currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")] = "GBP"
     # Signs access tokens and guests' links; made and kept beside the database when empty.
     secret_key: str = ""

@@ -25,6 +25,7 @@ from storekeeper.domain.accounts import (
 from storekeeper.domain.carts import Cart
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.changes import ChangeSet, Put
+from storekeeper.domain.invoices import Invoice, Series
 from storekeeper.domain.orders import Order
 from storekeeper.domain.stock import Location
 from storekeeper.domain.stocktakes import CountLine, StockTake
@@ -60,6 +61,9 @@ RULES: dict[type[Any], Rule | None] = {
     # A hash over the address, which could be guessed.
     ResetLink: Rule(_account_of, _without(seal="")),
     Order: Rule(lambda order: order.customer_id, ordering.redacted),
+    # What was sold, to nobody: the buyer is the order's.
+    Invoice: None,
+    Series: None,
     # What somebody meant to buy.
     Cart: Rule(lambda cart: cart.id, _without(lines=())),
     OrderViews: Rule(lambda views: views.id, _without(views=())),

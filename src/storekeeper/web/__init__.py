@@ -27,6 +27,7 @@ from storekeeper.web.shop.account import AccountPages, Doors
 from storekeeper.web.shop.cart import CartPages
 from storekeeper.web.shop.catalog import Catalogue
 from storekeeper.web.shop.checkout import CheckoutPages
+from storekeeper.web.shop.invoices import InvoicePages
 from storekeeper.web.shop.orders import OrderPages
 from storekeeper.web.shop.reset import ResetPage
 from storekeeper.web.static_pages import StaticPages
@@ -40,6 +41,7 @@ PAGES: Sequence[Any] = (
             CartPages,
             CheckoutPages,
             OrderPages,
+            InvoicePages,
             ResetPage,
             Doors,
             AccountPages,

@@ -57,6 +57,8 @@ class Pages:
         self.form_tokens = FormTokens(shop.secrets)
         self.session_seconds = shop.settings.refresh_token_days * 86_400
         self._is_secure = public_url.startswith("https://")
+        # Documents that were made lately, the oldest first, by what they were made from.
+        self.papers: dict[tuple[Any, ...], bytes] = {}
 
     @cached_property
     def static_files(self) -> StaticFiles:

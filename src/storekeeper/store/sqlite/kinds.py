@@ -18,6 +18,7 @@ from storekeeper.domain.accounts import (
 )
 from storekeeper.domain.carts import Cart
 from storekeeper.domain.catalog import Product
+from storekeeper.domain.invoices import Invoice, Series
 from storekeeper.domain.orders import Order
 from storekeeper.domain.stock import Location
 from storekeeper.domain.stocktakes import CountLine, StockTake
@@ -113,6 +114,8 @@ INDEXES: dict[type[Any], Indexes] = {
     Attempts: _expiring,
     Cart: _expiring,
     OrderViews: _none,
+    Invoice: _none,
+    Series: _none,
     StockTake: _stock_take,
     CountLine: _count_line,
     OutsideIdentity: _none,

@@ -12,6 +12,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from storekeeper.domain.errors import Overloaded
 from storekeeper.domain.orders import Address, Order, Shipment
 from storekeeper.domain.picking import Pick
 from storekeeper.domain.types import Struct
@@ -34,6 +35,8 @@ _ROW = 5.5
 _MOST_LINES = 6
 # One at a time, so that orders keep most of the processor.
 _desk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pdf")
+MOST_WAITING = 32
+_waiting = 0
 
 
 class Column(Struct, frozen=True, kw_only=True):
@@ -262,8 +265,16 @@ def address_lines(language: Language, address: Address) -> list[str]:
 
 
 async def made(make: Callable[[], T]) -> T:
-    """Makes a document beside the event loop; the next one waits for its turn."""
-    return await asyncio.get_running_loop().run_in_executor(_desk, make)
+    """Makes a document beside the event loop; the next one waits for its turn, and one too many
+    is refused: raises `Overloaded`."""
+    global _waiting  # noqa: PLW0603
+    if _waiting >= MOST_WAITING:
+        raise Overloaded("too many papers are being made; try again shortly", retry_after=5)
+    _waiting += 1
+    try:
+        return await asyncio.get_running_loop().run_in_executor(_desk, make)
+    finally:
+        _waiting -= 1
 
 
 def pdf_answer(visit: Visit, body: bytes, name: str) -> Answer[bytes]:

@@ -24,6 +24,7 @@ from storekeeper.http.answers import Answer
 from storekeeper.http.security import PUBLIC, SIGNED_IN
 from storekeeper.services.base import Call
 from storekeeper.services.checkout import Checkout
+from storekeeper.services.invoices import Invoices
 from storekeeper.services.order_changes import OrderChanges
 from storekeeper.store.port import OrderQuery
 from storekeeper.web.carts import change_cart
@@ -62,7 +63,7 @@ class OrderPages(Controller):
     async def one(self, request: PageRequest, order_id: IdPath) -> Answer[bytes]:
         visit = visit_of(request)
         token = visit.query.get("token", "")
-        order = await _changes(visit).order(_caller(visit, order_id, token), OrderId(order_id))
+        order = await _changes(visit).order(caller_of(visit, order_id, token), OrderId(order_id))
         return await order_page(visit, order, token)
 
     @post("/{order_id:str}/confirm", access=PUBLIC, status_code=200, media_type=HTML)
@@ -97,7 +98,7 @@ class OrderPages(Controller):
         """Puts the order's lines into the cart, where the prices of today are shown."""
         visit = visit_of(request)
         order = await _changes(visit).order(
-            _caller(visit, order_id, visit.text("token")), OrderId(order_id)
+            caller_of(visit, order_id, visit.text("token")), OrderId(order_id)
         )
 
         def with_lines(lines: Lines) -> tuple[CartLine, ...]:
@@ -121,10 +122,18 @@ async def order_page(visit: Visit, order: Order, token: str) -> Answer[bytes]:
     left = 0
     if order.state == "pending" and order.expires_at is not None:
         left = max(0, int((order.expires_at - now).total_seconds()))
-    return await shop_page(visit, "shop/order.html", order=order, token=token, seconds_left=left)
+    invoices: Invoices = visit.pages.shop.invoices
+    return await shop_page(
+        visit,
+        "shop/order.html",
+        order=order,
+        token=token,
+        seconds_left=left,
+        has_invoice=await invoices.is_there(order),
+    )
 
 
-def _caller(visit: Visit, order_id: str, token: str) -> Principal:
+def caller_of(visit: Visit, order_id: str, token: str) -> Principal:
     """Who asks: whoever holds a guest's link, which opens this one order; else an account."""
     checkout: Checkout = visit.pages.shop.checkout
     if token and len(token) <= 128 and checkout.is_guest_token(order_id, token):
@@ -137,7 +146,7 @@ def _caller(visit: Visit, order_id: str, token: str) -> Principal:
 
 
 def _call(visit: Visit, order_id: str, token: str) -> Call:
-    return Call(principal=_caller(visit, order_id, token))
+    return Call(principal=caller_of(visit, order_id, token))
 
 
 def _address(order_id: str, token: str) -> str:
