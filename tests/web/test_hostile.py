@@ -260,4 +260,4 @@ async def test_what_is_wrong_is_said_in_the_visitors_language(visitor: Visitor):
     assert "Passwort: Ein Passwort hat mindestens 10 Zeichen." in visitor.text
     form["password"] = "etliche gute Worte"
     visitor.page = await visitor.http.post("/shop/register", data=form, headers=german)
-    assert "E-Mail-Adresse: Diese Adresse hat schon ein Konto." in visitor.text
+    assert "E-Mail-Adresse: Zu dieser Adresse gibt es schon ein Konto." in visitor.text

@@ -14,9 +14,8 @@ from storekeeper.domain.errors import Invalid
 from storekeeper.domain.money import Money
 from storekeeper.domain.orders import OrderState
 from storekeeper.domain.types import Struct
-from storekeeper.http.answers import Answer
+from storekeeper.http.answers import CSV, Answer
 from storekeeper.http.health import readiness_of
-from storekeeper.http.answers import CSV
 from storekeeper.services.deliveries import SCOPE, DeliveryQuery
 from storekeeper.services.reports import Reports
 from storekeeper.store.port import OrderQuery, Page, ProductQuery, StockValueQuery
