@@ -57,7 +57,7 @@ async def test_what_is_not_sold_has_no_invoice_and_no_link_to_one(front: Front, 
 
 
 async def test_the_seller_stands_on_it_as_the_settings_say(tmp_path, seed):
-    settings = {
+    settings: dict[str, Any] = {
         "invoice_seller": "Tea Ltd|1 High St\nVAT GB123456789",
         "invoice_note": "Prices include 20% VAT.",
     }
