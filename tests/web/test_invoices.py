@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from storekeeper.domain.invoices import issue
 from storekeeper.domain.orders import Address
 from storekeeper.domain.types import OrderId
