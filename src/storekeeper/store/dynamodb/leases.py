@@ -31,7 +31,8 @@ class Leases:
 
     async def hold(self, lease: Lease) -> bool:
         """As the port says."""
-        return await self._remote.ask(lambda client: self._put(client, lease))
+        # Writes that are throttled must not slow down what customers read.
+        return await self._remote.ask(lambda client: self._put(client, lease), writes=True)
 
     def require_access(self) -> None:
         """Raises `StoreUnavailable` where this role may not read; blocks."""
