@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from storekeeper.store.dynamodb import items
-from storekeeper.store.dynamodb.remote import LONG_PATIENCE_S, Remote
+from storekeeper.store.dynamodb.remote import BULK_PATIENCE_S, Remote
 from storekeeper.store.dynamodb.tables import ORDERS, PRODUCTS, VIEWS, Table
 from storekeeper.store.dynamodb.touching import Key
 from storekeeper.store.dynamodb.views import BATCH, Replica, State, Views
@@ -78,7 +78,7 @@ class Checker:
         start: dict[str, Any] = {}
         while True:
             answer = await self._remote.ask(
-                partial(_page, self._prefix + table.name, start), patience_s=LONG_PATIENCE_S
+                partial(_page, self._prefix + table.name, start), patience_s=BULK_PATIENCE_S
             )
             yield [(item["pk"]["S"], item["sk"]["S"]) for item in answer["Items"]]
             if "LastEvaluatedKey" not in answer:
@@ -105,7 +105,7 @@ class Checker:
         if is_final:
             await self._views.bring_up()
         stands = await self._remote.ask(
-            lambda client: self._read(client, keys), patience_s=LONG_PATIENCE_S
+            lambda client: self._read(client, keys), patience_s=BULK_PATIENCE_S
         )
         if is_final:
             await self._replica.catch_up()

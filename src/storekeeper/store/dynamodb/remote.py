@@ -40,6 +40,8 @@ SHORT_PATIENCE_S = 1.0
 SHORT_S = 3.0
 # What no request waits for, or is large, may take longer.
 LONG_PATIENCE_S = 6.0
+# Many calls in one, behind which nobody waits but a command or the work of a node.
+BULK_PATIENCE_S = 15.0
 # Rests between tries grow from the first to the longest, and are shorter at random.
 TRIES = 6
 FIRST_REST_S = 0.03

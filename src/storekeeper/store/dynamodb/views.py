@@ -24,7 +24,7 @@ from storekeeper.domain.types import ProductId
 from storekeeper.store.dynamodb import items
 from storekeeper.store.dynamodb.items import Item
 from storekeeper.store.dynamodb.log import Log
-from storekeeper.store.dynamodb.remote import LONG_PATIENCE_S, Remote
+from storekeeper.store.dynamodb.remote import BULK_PATIENCE_S, Remote
 from storekeeper.store.dynamodb.tables import COMMITS, VIEWS
 from storekeeper.store.dynamodb.touching import Key, touched_by
 from storekeeper.store.sqlite.reader import Reader
@@ -127,7 +127,7 @@ class Views:
     async def write(self, state: State) -> None:
         """Puts the items of a state, unless newer ones stand there."""
         await self._remote.ask(
-            lambda client: self._put_all(client, state), writes=True, patience_s=LONG_PATIENCE_S
+            lambda client: self._put_all(client, state), writes=True, patience_s=BULK_PATIENCE_S
         )
 
     async def lag(self) -> int:
