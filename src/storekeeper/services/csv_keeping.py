@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
@@ -22,6 +23,9 @@ BUSY_WAIT_S = 0.2
 BUSY_TRIES = 300
 # Tries of a single row that wants its units on hand to stand still; then it is set all the same.
 GUARDED_TRIES = 4
+# Before another try, at random up to this: who edits without a pause mustn't win every time.
+FIRST_REST_S = 0.002
+LONGEST_REST_S = 0.2
 
 
 class Chunk(Struct, frozen=True, kw_only=True):
@@ -180,6 +184,8 @@ class Writer:
                 if stands_alone and not is_single:
                     return False
                 plan = None
+                most = min(LONGEST_REST_S, FIRST_REST_S * 2**number)
+                await asyncio.sleep(random.uniform(0, most))  # noqa: S311 - only spreads
             except (Taken, Short) as refusal:
                 found = self._rows.blame(taken, refusal, plan)
                 lines = {error.line for error in found}
