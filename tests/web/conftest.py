@@ -10,6 +10,7 @@ import pytest
 from tests.api.contract import Contract
 from tests.api.shopfront import Front, Seed, front_at, in_one_task, seed_shop
 from tests.web.browser import Visitor, visitor_at
+from tests.web.desk import Desk, desk_at
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +52,17 @@ async def front(tmp_path: Path, seed: Seed, documents: dict[str, Contract]) -> A
 async def visitor(front: Front) -> AsyncIterator[Visitor]:
     async with visitor_at(front) as visitor:
         yield visitor
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, seed: Seed) -> AsyncIterator[Desk]:
+    """The back office, with an admin at it."""
+    async with in_one_task(desk_at(tmp_path, seed, "root")) as desk:  # type: ignore[arg-type]
+        yield desk  # type: ignore[misc]
+
+
+@pytest.fixture
+async def staff(tmp_path: Path, seed: Seed) -> AsyncIterator[Desk]:
+    """The back office, with somebody of the staff at it."""
+    async with in_one_task(desk_at(tmp_path, seed, "sam")) as desk:  # type: ignore[arg-type]
+        yield desk  # type: ignore[misc]

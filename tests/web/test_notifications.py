@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from storekeeper.domain.changes import ChangeSet, Put
 from storekeeper.domain.errors import StoreUnavailable
 from storekeeper.domain.work import Delivery, WebhookEndpoint
 from storekeeper.notify.port import Outcome
-from tests.api.shopfront import Seed, in_one_task, seed_shop
+from tests.api.shopfront import Seed
 from tests.support.clock import START
 from tests.web.desk import Desk, desk_at, text_of
 
@@ -22,23 +21,6 @@ NOTIFICATIONS = "/admin/notifications"
 DELIVERIES = f"{NOTIFICATIONS}/deliveries"
 SYSTEM = "/admin/system"
 URL = "https://hooks.example/in"
-
-
-@pytest.fixture(scope="module")
-def seed(tmp_path_factory: pytest.TempPathFactory) -> Seed:
-    return seed_shop(tmp_path_factory.mktemp("seed"))
-
-
-@pytest.fixture
-async def desk(tmp_path: Path, seed: Seed) -> AsyncIterator[Desk]:
-    async with in_one_task(desk_at(tmp_path, seed, "root")) as desk:  # type: ignore[arg-type]
-        yield desk  # type: ignore[misc]
-
-
-@pytest.fixture
-async def staff(tmp_path: Path, seed: Seed) -> AsyncIterator[Desk]:
-    async with in_one_task(desk_at(tmp_path, seed, "sam")) as desk:  # type: ignore[arg-type]
-        yield desk  # type: ignore[misc]
 
 
 async def endpoint_of(desk: Desk) -> WebhookEndpoint:

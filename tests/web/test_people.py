@@ -4,34 +4,14 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
-
 from storekeeper.domain.accounts import Account, ApiKey
-from tests.api.shopfront import Seed, in_one_task, seed_shop
+from tests.api.shopfront import Seed
 from tests.web.desk import Desk, desk_at, text_of
 
 PEOPLE = "/admin/people"
 KEYS = "/admin/system/keys"
-
-
-@pytest.fixture(scope="module")
-def seed(tmp_path_factory: pytest.TempPathFactory) -> Seed:
-    return seed_shop(tmp_path_factory.mktemp("seed"))
-
-
-@pytest.fixture
-async def desk(tmp_path: Path, seed: Seed) -> AsyncIterator[Desk]:
-    async with in_one_task(desk_at(tmp_path, seed, "root")) as desk:  # type: ignore[arg-type]
-        yield desk  # type: ignore[misc]
-
-
-@pytest.fixture
-async def staff(tmp_path: Path, seed: Seed) -> AsyncIterator[Desk]:
-    async with in_one_task(desk_at(tmp_path, seed, "sam")) as desk:  # type: ignore[arg-type]
-        yield desk  # type: ignore[misc]
 
 
 def person(desk: Desk, name: str) -> str:
