@@ -30,6 +30,7 @@ from storekeeper.services.csv_keeping import (
 from storekeeper.services.csv_products import ProductRows
 from storekeeper.services.csv_reader import CsvReader, Source
 from storekeeper.services.csv_stock import StockRows
+from storekeeper.services.threads import to_its_end
 from storekeeper.store.port import Store
 
 Mode = Literal["all_or_nothing", "skip_bad"]
@@ -207,11 +208,13 @@ class Run:
         is_only_check: bool = False,
     ) -> Tally:
         rows = self._rows(phase == "checking")
-        reader = await asyncio.to_thread(CsvReader, source, rows.known, rows.required)
         after = self._after if phase == "applying" else None
         tally = after.tally if after else Tally()
         if tally.failed and mode == "all_or_nothing":
             return tally
+        reader = await to_its_end(
+            lambda: CsvReader(source, rows.known, rows.required), CsvReader.close
+        )
 
         def tell(chunk: Chunk, tally: Tally) -> None:
             told = tally.of_nothing_kept() if is_only_check else tally
@@ -255,7 +258,7 @@ class Run:
                             break
                 return writer.tally
         finally:
-            await asyncio.to_thread(reader.close)
+            reader.close()
 
 
 async def _writing(

@@ -6,9 +6,11 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 from storekeeper.domain.errors import PayloadTooLarge, StoreUnavailable
+from storekeeper.services.threads import to_its_end
 
 WRITE_AT = 256 * 1024
 READ_AT = 64 * 1024
@@ -21,7 +23,7 @@ async def keep(path: Path, body: AsyncIterator[bytes], *, at_most: int) -> tuple
     """
     spool = Spool(path)
     try:
-        await asyncio.to_thread(spool.open)
+        await to_its_end(spool.open)
         waiting = bytearray()
         size = 0
         async for piece in body:
@@ -30,17 +32,17 @@ async def keep(path: Path, body: AsyncIterator[bytes], *, at_most: int) -> tuple
             if size > at_most:
                 raise PayloadTooLarge(f"an upload has at most {at_most} bytes")
             if len(waiting) >= WRITE_AT:
-                await asyncio.to_thread(spool.write, bytes(waiting))
+                await to_its_end(partial(spool.write, bytes(waiting)))
                 waiting.clear()
-        await asyncio.to_thread(spool.finish, bytes(waiting))
+        await to_its_end(partial(spool.finish, bytes(waiting)))
     except ConnectionError:  # the sender's end, not the disk's
-        await asyncio.to_thread(spool.discard)
+        await to_its_end(spool.discard)
         raise
     except OSError as error:
-        await asyncio.to_thread(spool.discard)
+        await to_its_end(spool.discard)
         raise StoreUnavailable(f"the upload can't be kept: {error.strerror}") from error
     except BaseException:
-        await asyncio.to_thread(spool.discard)
+        await to_its_end(spool.discard)
         raise
     return size, spool.digest.hexdigest()
 
