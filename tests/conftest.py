@@ -1,8 +1,9 @@
-"""Settings that all tests share: how hard Hypothesis looks."""
+"""Settings that all tests share: how hard Hypothesis looks, and that Ctrl-C is heard."""
 
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -24,3 +25,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+# A shell starts what runs in the background deaf to Ctrl-C, and so would be every program that a
+# test starts from there.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -37,6 +37,9 @@ PRODUCTS: dict[str, tuple[int, int, int | None]] = {
 }
 
 
+_contracts: list[Contract] = []
+
+
 class Person(msgspec.Struct, frozen=True):
     """An account that is logged in."""
 
@@ -154,6 +157,13 @@ async def _product(shop: Shop, sku: str) -> str:
     return id
 
 
+def _contract_of(app: Litestar) -> Contract:
+    """The document is that of every shop, and takes a second; so each process makes it once."""
+    if not _contracts:
+        _contracts.append(Contract(app.state.documentation.document))
+    return _contracts[0]
+
+
 @asynccontextmanager
 async def front_at(
     folder: Path,
@@ -173,7 +183,7 @@ async def front_at(
     clock = clock or Clock()
     shop = build_shop(settings_at(folder, **settings), clock=clock, new_id=Ids(node))
     app = make_asgi(shop)
-    contract = contract or Contract(app.state.documentation.document)
+    contract = contract or _contract_of(app)
 
     async def believe(answer: httpx.Response) -> None:
         await answer.aread()
