@@ -14,7 +14,7 @@ from litestar import Litestar
 
 from storekeeper.app.shop import Shop
 from storekeeper.http.api_keys import ApiKeysController
-from storekeeper.http.app import make_app
+from storekeeper.http.app import make_routes, put_over
 from storekeeper.http.auth import Auth
 from storekeeper.http.health import Operation
 from storekeeper.http.imports import Imports, JobsController
@@ -57,26 +57,42 @@ def tune_collector() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-def make_asgi(shop: Shop) -> Litestar:
-    """The application that a server runs; it starts and ends the shop's background work."""
+@contextlib.asynccontextmanager
+async def work_of_shop(app: Litestar) -> AsyncIterator[None]:
+    """Starts the shop's background work, and ends it and the shop."""
+    shop: Shop = app.state.shop
+    try:
+        await shop.start()
+        tune_collector()
+        yield
+    finally:
+        await shop.stop()
+        await shop.close()
 
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        try:
-            await shop.start()
-            tune_collector()
-            yield
-        finally:
-            await shop.stop()
-            await shop.close()
 
+def make_asgi(shop: Shop, routes: Litestar | None = None) -> Litestar:
+    """The application that a server runs; it starts and ends the shop's background work.
+
+    `routes` of an application whose shop is closed may serve the next one: `routes_for` its
+    settings, which are the same then.
+    """
     settings = shop.settings
-    outside = () if shop.outside is None else (OutsideProfiles,)
-    return make_app(
+    app = routes or routes_for(shop)
+    put_over(
+        app,
         shop,
-        (*HANDLERS, *outside, *PAGES),
-        lifespan=lifespan,
         max_body_bytes=settings.max_body_bytes,
         public_url=settings.public_url,
         pages=Pages(shop, public_url=settings.public_url),
+    )
+    return app
+
+
+def routes_for(shop: Shop) -> Litestar:
+    """All routes, those of an identity provider only where the shop has one."""
+    outside = () if shop.outside is None else (OutsideProfiles,)
+    return make_routes(
+        (*HANDLERS, *outside, *PAGES),
+        lifespan=work_of_shop,
+        max_body_bytes=shop.settings.max_body_bytes,
     )
