@@ -30,7 +30,15 @@ from storekeeper.domain.orders import Order
 from storekeeper.domain.stock import Location
 from storekeeper.domain.stocktakes import CountLine, StockTake
 from storekeeper.domain.views import OrderViews
-from storekeeper.domain.work import Delivery, Job, Lease, Position, Setting, WebhookEndpoint
+from storekeeper.domain.work import (
+    Delivery,
+    Job,
+    Lease,
+    Position,
+    Setting,
+    Traffic,
+    WebhookEndpoint,
+)
 
 # What a key's name becomes: a name has at least one letter.
 UNNAMED = "removed"
@@ -81,6 +89,7 @@ RULES: dict[type[Any], Rule | None] = {
     Lease: None,
     Position: None,
     Setting: None,
+    Traffic: None,
 }
 
 

@@ -313,6 +313,9 @@ class Store(Protocol):
 
     async def orders(self, query: OrderQuery) -> Page[Order]: ...
 
+    async def order_count(self, state: OrderState, *, at_most: int) -> int:
+        """How many orders are in a state; past `at_most` it stops counting."""
+
     async def expired_orders(self, now: datetime, limit: int) -> list[Order]:
         """Pending orders whose reservation ended before `now`, oldest first."""
 

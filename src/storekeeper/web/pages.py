@@ -22,6 +22,7 @@ from storekeeper.domain.errors import (
 )
 from storekeeper.http.answers import Answer
 from storekeeper.http.problems import Fault
+from storekeeper.services.joining import Joined
 from storekeeper.web import cookies
 from storekeeper.web.cookies import Jar
 from storekeeper.web.csrf import FormTokens
@@ -59,6 +60,8 @@ class Pages:
         self._is_secure = public_url.startswith("https://")
         # Documents that were made lately, the oldest first, by what they were made from.
         self.papers: dict[tuple[Any, ...], bytes] = {}
+        # Figures of the back office that are being added up.
+        self.figures: Joined[Any] = Joined()
 
     @cached_property
     def static_files(self) -> StaticFiles:

@@ -23,7 +23,15 @@ from storekeeper.domain.orders import Order
 from storekeeper.domain.stock import Location
 from storekeeper.domain.stocktakes import CountLine, StockTake
 from storekeeper.domain.views import OrderViews
-from storekeeper.domain.work import Delivery, Job, Lease, Position, Setting, WebhookEndpoint
+from storekeeper.domain.work import (
+    Delivery,
+    Job,
+    Lease,
+    Position,
+    Setting,
+    Traffic,
+    WebhookEndpoint,
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -63,7 +71,7 @@ def _api_key(record: ApiKey) -> dict[str, str]:
     return {"account_id": record.account_id}
 
 
-def _expiring(record: ResetLink | Attempts | Cart) -> dict[str, str]:
+def _expiring(record: ResetLink | Attempts | Cart | Traffic) -> dict[str, str]:
     return {"expires": sortable(record.expires_at)}
 
 
@@ -126,6 +134,7 @@ INDEXES: dict[type[Any], Indexes] = {
     Lease: _none,
     Position: _none,
     Setting: _none,
+    Traffic: _expiring,
 }
 _KINDS: list[type[Any]] = [*INDEXES, Product, Order]
 BY_NAME: dict[str, type[Any]] = {kind.__name__: kind for kind in _KINDS}

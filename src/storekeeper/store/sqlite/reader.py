@@ -56,7 +56,10 @@ _MOVEMENT_CHAIN = _CHAIN.format(table="movement", key="seq")
 _LINE_CHAIN = _CHAIN.format(table="order_line", key="pk")
 _ORDER_CHAIN = _CHAIN.format(table="orders", key="pk")
 # Kinds whose records are removed when their time is over.
-_EXPIRING = ("Session", "ResetLink", "Attempts", "Cart", "StockTake", "CountLine", "Delivery")
+_EXPIRING = (
+    *("Session", "ResetLink", "Attempts", "Cart", "StockTake", "CountLine", "Delivery"),
+    "Traffic",
+)
 _EVENT = "SELECT seq, id, kind, subject, at, data FROM event"
 
 _EVENTS_AFTER = """
@@ -462,6 +465,14 @@ class Reader:
 
     def customer_count(self) -> int:
         return int(self.rows("SELECT count(*) FROM record WHERE kind = 'Account'")[0][0])
+
+    def order_count(self, state: str, at_most: int) -> int:
+        return int(
+            self.rows(
+                "SELECT count(*) FROM (SELECT 1 FROM orders WHERE state = ? LIMIT ?)",
+                (state, at_most),
+            )[0][0]
+        )
 
     def low_count(self) -> int:
         return int(
