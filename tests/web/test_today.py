@@ -252,8 +252,7 @@ async def test_figures_that_take_long_hold_up_nothing_and_are_added_up_once(
 
     monkeypatch.setattr(reports, "sales", long)
     monkeypatch.setattr(today, "PATIENCE_S", 0.0)
-    for _ in range(3):
-        page = await desk.page("/admin")
+    for page in [await desk.page("/admin") for _ in range(3)]:
         assert "1 order to ship" in text_of(page)
         assert "Adding all of it up takes a little longer." in page
     later = re.findall(r'<a href="(/admin\?figures=1)#figures"', page)
