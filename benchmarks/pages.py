@@ -64,14 +64,14 @@ def run(run: Run, report: Report) -> None:
         )
         visited = _visited(server.port)
     for name in ASKED:
-        page, api = times[f"page, {name}"], times[f"API, {name}"]
+        pages, answers = times[f"page, {name}"], times[f"API, {name}"]
         report.figure(
             f"list of products, {name}",
-            f"{statistics.median(page):.2f} ms ({sides[f'page, {name}'].cost}) and "
-            f"{statistics.median(api):.2f} ms ({sides[f'API, {name}'].cost}), "
-            f"{ratio(page, api):.2f}x",
+            f"{statistics.median(pages):.2f} ms ({sides[f'page, {name}'].cost}) and "
+            f"{statistics.median(answers):.2f} ms ({sides[f'API, {name}'].cost}), "
+            f"{ratio(pages, answers):.2f}x",
         )
-        report.target(f"list of products, {name}", ratio(page, api), "under", LIMIT, "x")
+        report.target(f"list of products, {name}", ratio(pages, answers), "under", LIMIT, "x")
     for name, (alone, whole) in visited.items():
         report.figure(
             f"bytes of {name}", f"{shown(alone)}; on a first visit {shown(whole)} with its files"
@@ -100,7 +100,9 @@ async def _open_for_business(database: Path) -> None:
             await shop.checkout.place(
                 BY_SYSTEM,
                 PlaceOrder(
-                    lines=tuple(LineRequest(sku=shops.sku(number + i), quantity=1) for i in range(3)),
+                    lines=tuple(
+                        LineRequest(sku=shops.sku(number + i), quantity=1) for i in range(3)
+                    ),
                     email="guest@example.com",
                     confirm=True,
                 ),

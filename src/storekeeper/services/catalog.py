@@ -126,7 +126,7 @@ class Catalog:
         return await self._reads.page(query)
 
     async def categories(self, *, limit: int, cursor: str | None = None) -> Page[str]:
-        return await self._store.categories(limit=limit, cursor=cursor)
+        return await self._reads.categories(limit, cursor)
 
     async def product(self, principal: Principal, product_id: str) -> Listed:
         """A product with its stock; raises `NotFound` for one that the caller may not see."""

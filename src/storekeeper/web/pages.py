@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from litestar.types import Scope
 
 from storekeeper.domain.accounts import GUEST, Principal
@@ -30,6 +30,7 @@ from storekeeper.web.forms import sentence
 from storekeeper.web.languages import LANGUAGES, language
 from storekeeper.web.refusals import told
 from storekeeper.web.static_files import StaticFiles
+from storekeeper.web.templating import SpokenEnvironment
 from storekeeper.web.visit import HOME, RESET, Visit, safe_next, with_query
 
 HTML = "text/html; charset=utf-8"
@@ -158,20 +159,7 @@ class Pages:
         return answer
 
     def _environment(self, code: str) -> Environment:
-        found = Environment(
-            loader=PackageLoader("storekeeper.web", "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-            extensions=["jinja2.ext.i18n"],
-        )
-        spoken = language(code)
-        found.install_gettext_translations(spoken.texts, newstyle=True)  # type: ignore[attr-defined]
-        found.filters.update(
-            money=spoken.money, number=spoken.number, day=spoken.day, moment=spoken.moment
-        )
+        found = SpokenEnvironment(language(code))
         found.globals.update(
             static=self.static_files.address,
             shop_name=self.shop_name,
