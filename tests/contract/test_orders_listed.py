@@ -179,10 +179,10 @@ async def test_an_order_is_found_by_its_number(shop: Shop) -> None:
 
 async def test_orders_of_a_state_are_counted_up_to_a_bound(shop: Shop) -> None:
     mug = await shop.sell("MUG", stock=5)
-    for _ in range(4):
-        order, change = an_order((mug, 1))
+    made = [an_order((mug, 1)) for _ in range(4)]
+    for _, change in made:
         await shop.store.commit(change)
-    await shop.store.commit(ordering.confirm(order, a_step())[1])
+    await shop.store.commit(ordering.confirm(made[-1][0], a_step())[1])
     counted = {
         state: await shop.store.order_count(state, at_most=2)
         for state in ("pending", "confirmed", "shipped")
