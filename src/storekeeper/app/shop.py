@@ -82,6 +82,7 @@ class Shop:
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()}"
         self.store = open_store(settings, clock, new_id)
         self.tools = Tools(store=self.store, clock=clock, new_id=new_id)
+        self.images = Images(self.tools, pictures_of(settings))
         self.metrics = Metrics()
         self.store.counters.observe_batch = self.metrics.batch
         self._wire_cache(valkey)
@@ -111,7 +112,6 @@ class Shop:
         self.catalog = Catalog(self.tools, self.product_reads)
         self.carts = Carts(self.tools)
         self.inventory = Inventory(self.tools)
-        self.images = Images(pictures_of(settings))
         self.order_views = SavedOrderViews(self.tools)
         self.invoices = Invoices(self.tools)
         self.picking = Picking(self.tools, self.catalog_cache)
@@ -246,6 +246,7 @@ class Shop:
             expire_due=self.order_changes.expire_due,
             sweep_seconds=settings.sweep_seconds,
             finish_removals=self.account_removal.finish,
+            remove_pictures=self.images.remove_unused,
         )
         self.gauges = Gauges(self.store, self.relay, self.cache_trouble)
 

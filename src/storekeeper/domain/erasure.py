@@ -27,6 +27,7 @@ from storekeeper.domain.catalog import Product
 from storekeeper.domain.changes import ChangeSet, Put
 from storekeeper.domain.invoices import Invoice, Series
 from storekeeper.domain.orders import Order
+from storekeeper.domain.pictures import Picture
 from storekeeper.domain.stock import Location
 from storekeeper.domain.stocktakes import CountLine, StockTake
 from storekeeper.domain.views import OrderViews
@@ -90,6 +91,7 @@ RULES: dict[type[Any], Rule | None] = {
     Position: None,
     Setting: None,
     Traffic: None,
+    Picture: None,
 }
 
 

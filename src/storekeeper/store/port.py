@@ -302,6 +302,9 @@ class Store(Protocol):
     async def categories(self, *, limit: int = 100, cursor: str | None = None) -> Page[str]:
         """The categories of active products, each once, in alphabetical order."""
 
+    async def pictures_in_use(self, addresses: Sequence[str]) -> set[str]:
+        """Those of these addresses of pictures that a product has, archived or not."""
+
     async def holds_stock(self, location_id: LocationId) -> bool:
         """Whether any unit is on hand or reserved at a location."""
 

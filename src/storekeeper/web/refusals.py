@@ -40,6 +40,10 @@ _BY_DETAIL = tuple(
             mark("This address has an account already. Log in, or ask for a new password."),
         ),
         (
+            r"this picture was removed because no product showed it; upload it again",
+            mark("This picture was removed because no product showed it. Upload it again."),
+        ),
+        (
             r"a password has at least (?P<count>\d+) characters",
             mark("A password has at least %(count)s characters."),
         ),

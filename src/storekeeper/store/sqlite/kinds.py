@@ -20,6 +20,7 @@ from storekeeper.domain.carts import Cart
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.invoices import Invoice, Series
 from storekeeper.domain.orders import Order
+from storekeeper.domain.pictures import Picture
 from storekeeper.domain.stock import Location
 from storekeeper.domain.stocktakes import CountLine, StockTake
 from storekeeper.domain.views import OrderViews
@@ -109,6 +110,10 @@ def _delivery(record: Delivery) -> dict[str, str]:
     return found
 
 
+def _picture(record: Picture) -> dict[str, str]:
+    return {} if record.expires_at is None else {"expires": sortable(record.expires_at)}
+
+
 def _job(record: Job) -> dict[str, str]:
     return {"state": record.state}
 
@@ -135,6 +140,7 @@ INDEXES: dict[type[Any], Indexes] = {
     Position: _none,
     Setting: _none,
     Traffic: _expiring,
+    Picture: _picture,
 }
 _KINDS: list[type[Any]] = [*INDEXES, Product, Order]
 BY_NAME: dict[str, type[Any]] = {kind.__name__: kind for kind in _KINDS}

@@ -21,6 +21,7 @@ from storekeeper.domain.work import Delivery
 from storekeeper.store.port import Listed, MovementQuery, OrderQuery, Page, StoredEvent
 from storekeeper.store.sqlite import cursor, kinds
 from storekeeper.store.sqlite.connect import BUSY_MS, connect
+from storekeeper.store.sqlite.schema import HAS_PICTURE, PICTURE
 
 _LISTED = """
 SELECT p.doc, t.product_pk, t.on_hand, t.reserved, t.threshold, t.is_low, t.backorder
@@ -58,7 +59,7 @@ _ORDER_CHAIN = _CHAIN.format(table="orders", key="pk")
 # Kinds whose records are removed when their time is over.
 _EXPIRING = (
     *("Session", "ResetLink", "Attempts", "Cart", "StockTake", "CountLine", "Delivery"),
-    "Traffic",
+    *("Traffic", "Picture"),
 )
 _EVENT = "SELECT seq, id, kind, subject, at, data FROM event"
 
@@ -225,6 +226,14 @@ class Reader:
             (start, limit + 1),
         )
         return _page(found, limit, listed_of, lambda row: cursor.encode("low", row[1]))
+
+    def pictures_in_use(self, addresses: Sequence[str]) -> set[str]:
+        found = self.rows(
+            "SELECT w.value FROM json_each(?) w WHERE EXISTS (SELECT 1 FROM product p "
+            f"WHERE {PICTURE} = w.value AND {HAS_PICTURE})",
+            (msgspec.json.encode(addresses).decode(),),
+        )
+        return {row[0] for row in found}
 
     def holds_stock(self, location_id: str) -> bool:
         found = self.rows(

@@ -234,6 +234,9 @@ class SqliteStore:
     async def categories(self, *, limit: int = 100, cursor: str | None = None) -> Page[str]:
         return await self.ask(lambda reader: list_categories(reader, limit, cursor), fresh=False)
 
+    async def pictures_in_use(self, addresses: Sequence[str]) -> set[str]:
+        return await self.ask(lambda reader: reader.pictures_in_use(addresses))
+
     async def holds_stock(self, location_id: LocationId) -> bool:
         return await self.ask(lambda reader: reader.holds_stock(location_id), long=True)
 
