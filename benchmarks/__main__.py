@@ -32,6 +32,7 @@ NAMES = (
     "dynamodb_replay",
     "sqlite_binding",
     "cache",
+    "pages",
 )
 RESULTS = Path("docs/benchmarks.md")
 

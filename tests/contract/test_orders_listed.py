@@ -177,6 +177,19 @@ async def test_an_order_is_found_by_its_number(shop: Shop) -> None:
     assert (await shop.store.orders(OrderQuery(number="XXXXX-12345"))).items == ()
 
 
+async def test_orders_of_a_state_are_counted_up_to_a_bound(shop: Shop) -> None:
+    mug = await shop.sell("MUG", stock=5)
+    made = [an_order((mug, 1)) for _ in range(4)]
+    for _, change in made:
+        await shop.store.commit(change)
+    await shop.store.commit(ordering.confirm(made[-1][0], a_step())[1])
+    counted = {
+        state: await shop.store.order_count(state, at_most=2)
+        for state in ("pending", "confirmed", "shipped")
+    }
+    assert counted == {"pending": 2, "confirmed": 1, "shipped": 0}
+
+
 async def test_an_order_with_a_product_twice_is_found_once(shop: Shop) -> None:
     mug = await shop.sell("MUG", stock=5)
     order, change = an_order((mug, 1), (mug, 2))

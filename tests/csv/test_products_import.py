@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from storekeeper.domain.changes import ChangeSet, Put
 from storekeeper.domain.errors import Forbidden, Invalid
+from storekeeper.domain.pictures import Picture
 from storekeeper.domain.stock import Level
 from storekeeper.domain.types import ProductId
 from storekeeper.services.base import Call
@@ -60,6 +62,25 @@ async def test_an_empty_cell_takes_the_default(desk: Desk) -> None:
     await importing(desk, "sku,category,tags\nMUG,,\n")
     mug = (await products(desk))["MUG"]
     assert (mug.category, mug.tags, mug.name) == (None, (), "Mug")
+
+
+async def test_a_picture_that_was_removed_is_refused_before_anything_is_imported(
+    desk: Desk,
+) -> None:
+    kept, gone = [f"/images/{digit * 32}.webp" for digit in "ab"]
+    pictures = [
+        Picture(id=kept[-37:], version=1, shop="", kept_at=desk.clock()),
+        Picture(id=gone[-37:], version=1, shop="", kept_at=desk.clock(), state="gone"),
+    ]
+    await desk.store.commit(ChangeSet(puts=tuple(Put(one) for one in pictures)))
+    await importing(desk, TWO)
+    rows = f"MUG,Mug,1,{kept}\nCUP,Cup,1,{gone}\nNEW,New,1,{gone}\nOURS,Ours,1,{kept}\n"
+    for options in ({"dry_run": True}, {}, {"mode": "skip_bad"}):
+        done = await importing(desk, "sku,name,price,image_url\n" + rows, **options)
+        assert done.bad() == [(3, "image_url"), (4, "image_url")]
+    found = await products(desk)
+    assert [found[sku].image_url for sku in ("MUG", "CUP", "OURS")] == [kept, None, kept]
+    assert "NEW" not in found
 
 
 BAD = (

@@ -53,6 +53,16 @@ async def test_what_was_kept_is_read_and_once_more_changes_nothing(pictures: Pic
     assert await pictures.read(NAME) == b"pixels"
 
 
+async def test_what_was_removed_is_gone_and_once_more_changes_nothing(pictures: Pictures) -> None:
+    other = "1" * 32 + ".webp"
+    await pictures.keep(NAME, b"pixels")
+    await pictures.keep(other, b"others")
+    await pictures.remove(NAME)
+    await pictures.remove(NAME)
+    assert await pictures.read(NAME) is None
+    assert await pictures.read(other) == b"others"
+
+
 async def test_a_place_that_can_not_be_used_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,6 +80,8 @@ async def test_a_place_that_can_not_be_used_is_told(
             await place.keep(NAME, b"pixels")
         with pytest.raises(StoreUnavailable):
             await place.read(NAME)
+        with pytest.raises(StoreUnavailable):
+            await place.remove(NAME)
         await place.close()
 
 

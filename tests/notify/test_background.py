@@ -81,6 +81,7 @@ async def a_background(
     expire_due: Callable[[], Awaitable[int]] = nothing_due,
     lease_seconds: float = 0.3,
     store: Any = None,
+    remove_pictures: Callable[[], Awaitable[int]] | None = None,
 ) -> Background:
     return Background(
         store=store or shop.store,
@@ -89,6 +90,7 @@ async def a_background(
         relay=await a_relay(shop, *sinks),
         expire_due=expire_due,
         sweep_seconds=0.02,
+        remove_pictures=remove_pictures,
         lease_seconds=lease_seconds,
         grace_seconds=5.0,
     )
@@ -106,6 +108,28 @@ async def test_the_sweeper_releases_every_reservation_whose_time_is_over(shop: S
     assert {order.state for order in found.values()} == {"expired"}
     assert (await shop.level(product)).reserved == 0
     assert await shop.store.verify() == []
+
+
+async def test_the_leader_alone_removes_pictures_that_nobody_shows(shop: Shop) -> None:
+    swept: list[str] = []
+
+    def sweeping(name: str) -> Callable[[], Awaitable[int]]:
+        async def remove() -> int:
+            swept.append(name)
+            return 1
+
+        return remove
+
+    leading = await a_background(shop, remove_pictures=sweeping("one"))
+    waiting = await a_background(shop, holder="two", remove_pictures=sweeping("two"))
+    await leading.start()
+    await until(lambda: bool(swept))
+    await waiting.start()
+    assert swept == ["one"], "once an hour"
+    await leading.stop()
+    await until(lambda: len(swept) > 1)
+    await waiting.stop()
+    assert swept == ["one", "two"]
 
 
 async def test_the_leader_delivers_and_sweeps_and_the_next_one_takes_over(shop: Shop) -> None:

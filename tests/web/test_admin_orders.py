@@ -16,6 +16,7 @@ from storekeeper.services.base import BY_SYSTEM, Call
 from storekeeper.services.inventory import ReceiveRequest
 from storekeeper.services.locations import LocationInput
 from tests.api.shopfront import Seed, in_one_task, seed_shop
+from tests.support.pdf import texts_of
 from tests.web.desk import Desk, desk_at, text_of
 
 ADDRESS = {
@@ -254,3 +255,14 @@ async def test_customers_are_kept_out(tmp_path: Path, seed: Seed):
         made = await desk.front.placed("ada", ("MUG", 1))
         for address in ("", "/board", "/picking", "/picking.pdf", f"/{made['id']}"):
             assert (await desk.http.get(f"/admin/orders{address}")).status_code == 403
+
+
+async def test_staff_get_the_invoice_of_what_was_sold(desk: Desk):
+    order = await ordered(desk, confirm=False)
+    link = f"/shop/orders/{order.id}/invoice.pdf"
+    assert link not in await desk.page(address_of(order))
+    await desk.front.shop.order_changes.confirm(BY_SYSTEM, order.id)
+    assert f'href="{link}"' in await desk.page(address_of(order))
+    answer = await desk.http.get(link)
+    assert answer.headers["content-type"] == "application/pdf"
+    assert f"Order: {order.number}" in texts_of(answer.content)

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from storekeeper.domain.changes import ChangeSet, Put
+from storekeeper.domain.pictures import Picture
 from storekeeper.services.base import BY_SYSTEM
 from storekeeper.services.catalog import PricePatch, ProductPatch
 from storekeeper.services.inventory import AdjustRequest
@@ -19,6 +21,7 @@ from storekeeper.store.port import Listed
 from storekeeper.web.admin.products_fields import lines_of, pairs_of
 from tests.api.contract import Contract
 from tests.api.shopfront import Seed, in_one_task, seed_shop
+from tests.support.clock import START
 from tests.web.office import Office, another_office, front_for_pages
 
 LIST = "/admin/products"
@@ -481,6 +484,17 @@ async def test_a_picture_is_not_lost_while_something_else_is_mended(office: Offi
     kept = office.fields(office.product("MUG"))["image_url"]
     await office.send(office.product("MUG"), whole=True, price="3")
     assert (await product_of(office, "MUG")).product.image_url == kept
+
+
+async def test_a_picture_that_was_removed_meanwhile_is_told_beside_its_field(office: Office):
+    gone = Picture(id=f"{'a' * 32}.webp", version=1, shop="", kept_at=START, state="gone")
+    await office.front.shop.store.commit(ChangeSet(puts=(Put(gone),)))
+    await office.go(office.product("MUG"))
+    await office.send(office.product("MUG"), whole=True, image_url=gone.address, name="Renamed")
+    assert office.page.status_code == 422
+    assert "This picture was removed because no product showed it. Upload it again." in office.text
+    assert office.fields(office.product("MUG"))["name"] == "Renamed"
+    assert (await product_of(office, "MUG")).product.version == 1
 
 
 async def test_one_picture_is_one_file(office: Office, tmp_path: Path):

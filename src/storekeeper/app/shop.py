@@ -50,6 +50,7 @@ from storekeeper.services.inventory import Inventory
 from storekeeper.services.invoices import Invoices
 from storekeeper.services.jobs import Jobs
 from storekeeper.services.locations import Locations
+from storekeeper.services.needs import Needs
 from storekeeper.services.order_changes import OrderChanges
 from storekeeper.services.order_views import SavedOrderViews
 from storekeeper.services.outside_accounts import OutsideAccounts
@@ -60,6 +61,7 @@ from storekeeper.services.sessions import Sessions
 from storekeeper.services.stock_take_posting import StockTakePosting
 from storekeeper.services.stock_takes import StockTakes
 from storekeeper.services.throttle import Throttle
+from storekeeper.services.traffic import Answers, TrafficCounts
 from storekeeper.services.webhooks import Webhooks
 from storekeeper.store.sqlite.connect import require_folder
 from storekeeper.telemetry.logging import log_line
@@ -80,6 +82,7 @@ class Shop:
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()}"
         self.store = open_store(settings, clock, new_id)
         self.tools = Tools(store=self.store, clock=clock, new_id=new_id)
+        self.images = Images(self.tools, pictures_of(settings))
         self.metrics = Metrics()
         self.store.counters.observe_batch = self.metrics.batch
         self._wire_cache(valkey)
@@ -109,7 +112,6 @@ class Shop:
         self.catalog = Catalog(self.tools, self.product_reads)
         self.carts = Carts(self.tools)
         self.inventory = Inventory(self.tools)
-        self.images = Images(pictures_of(settings))
         self.order_views = SavedOrderViews(self.tools)
         self.invoices = Invoices(self.tools)
         self.picking = Picking(self.tools, self.catalog_cache)
@@ -119,6 +121,10 @@ class Shop:
         self.importer = Importer(self.tools, currency=settings.currency)
         self.exporter = Exporter(self.tools)
         self.reports = Reports(self.tools)
+        self.needs = Needs(self.tools)
+        self.traffic = TrafficCounts(
+            self.tools, lambda: Answers(self.metrics.answered, self.metrics.faulted)
+        )
         self.jobs = Jobs(
             self.tools,
             self.importer,
@@ -240,6 +246,7 @@ class Shop:
             expire_due=self.order_changes.expire_due,
             sweep_seconds=settings.sweep_seconds,
             finish_removals=self.account_removal.finish,
+            remove_pictures=self.images.remove_unused,
         )
         self.gauges = Gauges(self.store, self.relay, self.cache_trouble)
 
@@ -254,12 +261,14 @@ class Shop:
         await self.prepare()
         await self.background.start()
         await self.jobs.start()
+        self.traffic.start()
         if self.watch is not None:
             self.watch.start()
 
     async def stop(self) -> None:
         await self.jobs.stop()
         await self.background.stop()
+        await self.traffic.stop()
         if self.watch is not None:
             await self.watch.stop()
 

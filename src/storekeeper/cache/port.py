@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 # Nothing larger is kept: one value must not push out thousands of others.
 LARGEST_VALUE: Final = 65_536
-What = Literal["product", "page", "caller", "wait"]
+What = Literal["product", "page", "categories", "caller", "wait"]
 Outcome = Literal["near", "far", "miss", "stale"]
 
 

@@ -27,10 +27,19 @@ from storekeeper.domain.catalog import Product
 from storekeeper.domain.changes import ChangeSet, Put
 from storekeeper.domain.invoices import Invoice, Series
 from storekeeper.domain.orders import Order
+from storekeeper.domain.pictures import Picture
 from storekeeper.domain.stock import Location
 from storekeeper.domain.stocktakes import CountLine, StockTake
 from storekeeper.domain.views import OrderViews
-from storekeeper.domain.work import Delivery, Job, Lease, Position, Setting, WebhookEndpoint
+from storekeeper.domain.work import (
+    Delivery,
+    Job,
+    Lease,
+    Position,
+    Setting,
+    Traffic,
+    WebhookEndpoint,
+)
 
 # What a key's name becomes: a name has at least one letter.
 UNNAMED = "removed"
@@ -81,6 +90,8 @@ RULES: dict[type[Any], Rule | None] = {
     Lease: None,
     Position: None,
     Setting: None,
+    Traffic: None,
+    Picture: None,
 }
 
 

@@ -125,3 +125,16 @@ class Setting(Struct, frozen=True, kw_only=True):
     id: str
     version: int
     value: str
+
+
+class Traffic(Struct, frozen=True, kw_only=True):
+    """Requests that all processes answered in a day, and those answered with 500 or more.
+
+    `id` is the day in UTC (2026-01-31).
+    """
+
+    id: str
+    version: int
+    requests: int
+    faults: int
+    expires_at: datetime

@@ -19,8 +19,9 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from storekeeper.domain.errors import Overloaded, RequestTimeout, ShopError, StoreUnavailable
-from storekeeper.http.gate import GUARDS, PROBES
+from storekeeper.http.gate import GUARDS
 from storekeeper.http.problems import MEDIA_TYPE, body_of
+from storekeeper.telemetry.metrics import PROBES
 
 # Half of a modem's rate; a body that comes slower than this over a whole window is given up.
 BYTES_PER_S = 240

@@ -17,6 +17,7 @@ from storekeeper.http.answers import Answer
 from storekeeper.http.security import Authenticator
 from storekeeper.store import asking
 from storekeeper.telemetry.logging import AccessLine
+from storekeeper.telemetry.metrics import PROBES
 
 # Every answer has these unless it says otherwise itself (OWASP, REST security).
 GUARDS: tuple[tuple[bytes, bytes], ...] = (
@@ -26,8 +27,6 @@ GUARDS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
 )
 HSTS = (b"strict-transport-security", b"max-age=31536000")
-# A probe that is told to wait takes the shop for dead.
-PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 GUARDED = frozenset(name for name, _ in GUARDS)
 
 
@@ -141,6 +140,7 @@ class Gate:
                 except (Unauthenticated, ProviderUnavailable) as error:
                     refused = error
             scope["user"] = principal
+            # A probe that is told to wait takes the shop for dead.
             if scope["path"] not in PROBES:
                 taken = self._limiter.take(principal.account_id or client)
                 if taken is not None:

@@ -30,6 +30,12 @@ class Folder:
         except OSError as error:
             raise StoreUnavailable(f"the picture can't be read: {error.strerror}") from error
 
+    async def remove(self, name: str) -> None:
+        try:
+            await asyncio.to_thread((self._path / name).unlink, missing_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(f"the picture can't be removed: {error.strerror}") from error
+
     async def close(self) -> None:
         """Nothing is open between two calls."""
 

@@ -1,4 +1,4 @@
-"""Where pictures are kept. They never change: a name says what is in it."""
+"""Where pictures are kept. They never change: under one name there is one picture or none."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ class Pictures(Protocol):
 
     async def read(self, name: str) -> bytes | None:
         """None where there is no such picture. Raises `StoreUnavailable`."""
+
+    async def remove(self, name: str) -> None:
+        """Nothing where there is no such picture. Raises `StoreUnavailable`."""
 
     async def close(self) -> None:
         """Lets go of what is open."""

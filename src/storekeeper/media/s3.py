@@ -51,6 +51,12 @@ class Bucket:
         except (failures.BotoCoreError, OSError) as error:
             raise self._unavailable(error) from error
 
+    async def remove(self, name: str) -> None:
+        try:
+            await self._ask("delete_object", name)
+        except (failures.ClientError, failures.BotoCoreError, OSError) as error:
+            raise self._unavailable(error) from error
+
     async def close(self) -> None:
         await self._open.aclose()
 

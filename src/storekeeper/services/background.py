@@ -26,6 +26,7 @@ LEASE_S = 10.0
 PURGE_S = 3_600.0
 REMOVALS_S = 60.0
 PURGE_BATCH = 500
+PICTURES_S = 3_600.0
 LONGEST_REST_S = 60.0
 # A loop that goes on for so long got an answer of the store: no single wait takes longer.
 SETTLED_S = 20.0
@@ -35,7 +36,8 @@ GRACE_S = 8.0
 
 class Background:
     """`expire_due()` releases some reservations and answers how many; it is called until none
-    is left, every `sweep_seconds`. `finish_removals()` goes on with accounts being deleted."""
+    is left, every `sweep_seconds`. `finish_removals()` goes on with accounts being deleted,
+    `remove_pictures()` removes those that no product shows and answers how many."""
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class Background:
         expire_due: Callable[[], Awaitable[int]],
         sweep_seconds: float,
         finish_removals: Callable[[], Awaitable[int]] | None = None,
+        remove_pictures: Callable[[], Awaitable[int]] | None = None,
         lease_seconds: float = LEASE_S,
         grace_seconds: float = GRACE_S,
     ) -> None:
@@ -56,6 +59,7 @@ class Background:
         self._expire_due = expire_due
         self._sweep_seconds = sweep_seconds
         self._finish_removals = finish_removals
+        self._remove_pictures = remove_pictures
         self._lease_seconds = lease_seconds
         self._grace_seconds = grace_seconds
         self._tenure = Tenure(
@@ -170,6 +174,8 @@ class Background:
                 group.create_task(self._keep(name, loop, end))
             if self._finish_removals is not None:
                 group.create_task(self._keep("removals", self._removing, end))
+            if self._remove_pictures is not None:
+                group.create_task(self._keep("pictures", self._removing_pictures, end))
 
     async def _keep(self, name: str, loop: Loop, end: asyncio.Event) -> None:
         """Starts a loop again after a fault, with rests that grow while it keeps failing."""
@@ -201,6 +207,12 @@ class Background:
             if self._finish_removals is not None:
                 await self._finish_removals()
             await _wait(end, REMOVALS_S)
+
+    async def _removing_pictures(self, end: asyncio.Event) -> None:
+        while not end.is_set():
+            if self._remove_pictures is not None and (count := await self._remove_pictures()):
+                log.info("unused pictures removed", pictures=count)
+            await _wait(end, PICTURES_S)
 
     async def _purging(self, end: asyncio.Event) -> None:
         while not end.is_set():

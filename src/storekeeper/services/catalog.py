@@ -58,6 +58,7 @@ from storekeeper.services.base import (
     require,
     with_fresh_reads,
 )
+from storekeeper.services.images import checked_picture
 from storekeeper.services.product_reads import ProductReads
 from storekeeper.services.validation import invalid_of
 from storekeeper.store.port import Listed, Page, ProductQuery, Store
@@ -126,7 +127,7 @@ class Catalog:
         return await self._reads.page(query)
 
     async def categories(self, *, limit: int, cursor: str | None = None) -> Page[str]:
-        return await self._store.categories(limit=limit, cursor=cursor)
+        return await self._reads.categories(limit, cursor)
 
     async def product(self, principal: Principal, product_id: str) -> Listed:
         """A product with its stock; raises `NotFound` for one that the caller may not see."""
@@ -160,6 +161,7 @@ class Catalog:
         async def attempt() -> str:
             product = catalog.create(plain, id=product_id, now=self._tools.clock())
             checks = await self._checked_parent(None, plain)
+            checks += await checked_picture(self._store, None, plain.image_url)
             change = ChangeSet(
                 puts=(Put(product),),
                 checks=checks,
@@ -225,10 +227,12 @@ class Catalog:
                 return
             revised = catalog.revise(product, details, now=self._tools.clock())
             claims, releases = moved_claims(product, revised)
+            checks = await self._checked_parent(product, details)
+            checks += await checked_picture(self._store, product.image_url, details.image_url)
             await self._store.commit(
                 ChangeSet(
                     puts=(Put(revised),),
-                    checks=await self._checked_parent(product, details),
+                    checks=checks,
                     claims=claims,
                     releases=releases,
                     levels=await self._guard_untracking(product, details),

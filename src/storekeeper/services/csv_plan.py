@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from storekeeper.domain.changes import ChangeSet
+from storekeeper.domain.changes import ChangeSet, Check
 from storekeeper.domain.work import RowError
 
 
@@ -17,6 +17,7 @@ class Plan:
     __slots__ = (
         "bad",
         "change",
+        "checks",
         "created",
         "items",
         "lines",
@@ -27,6 +28,7 @@ class Plan:
 
     def __init__(self) -> None:
         self.change = ChangeSet()
+        self.checks: tuple[Check, ...] = ()
         self.created = 0
         self.updated = 0
         self.unchanged = 0

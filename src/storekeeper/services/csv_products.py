@@ -24,6 +24,7 @@ from storekeeper.domain.changes import (
 )
 from storekeeper.domain.errors import Invalid
 from storekeeper.domain.events import Event
+from storekeeper.domain.pictures import Picture, name_of
 from storekeeper.domain.types import ProductId, Struct, fold_sku
 from storekeeper.domain.work import RowError
 from storekeeper.services.base import Tools
@@ -31,6 +32,7 @@ from storekeeper.services.catalog import claims_of, moved_claims, untracking_gua
 from storekeeper.services.csv_format import PRODUCT_COLUMNS, PRODUCT_FIELDS, price_of
 from storekeeper.services.csv_plan import Plan
 from storekeeper.services.csv_reader import Cells
+from storekeeper.services.images import REMOVED
 from storekeeper.services.validation import field_and_reason
 
 
@@ -134,6 +136,7 @@ class ProductRows:
         watched = [item for item in plan.items if item.before is not None or len(item.claims) > 1]
         await self._refuse_held_options(watched, plan)
         levels = await self._guard_untracking(watched, plan)
+        plan.checks = await self._guard_pictures(plan)
         plan.may_depend = plan.may_depend or bool(plan.bad)
         await asyncio.to_thread(self._finish, plan, levels)
         return plan
@@ -167,7 +170,8 @@ class ProductRows:
             try:
                 parent = self._parent(row, made, existing)
                 details = self._details(row, before, parent)
-                if before is None and self._checking and not (parent or details.is_parent):
+                refers = parent or details.is_parent or name_of(details.image_url)
+                if before is None and self._checking and not refers:
                     # Nothing refers to it and nothing is kept: no product need be made of it.
                     catalog.check(details)
                     plan.created += 1
@@ -306,6 +310,21 @@ class ProductRows:
                 guards.extend(found)
         return tuple(guards)
 
+    async def _guard_pictures(self, plan: Plan) -> tuple[Check, ...]:
+        """The guards of pictures that products begin to show; refuses those that were removed."""
+        named: list[tuple[Item, str]] = []
+        for item in plan.items:
+            name = name_of(item.product.image_url)
+            if name and (item.before is None or item.before.image_url != item.product.image_url):
+                named.append((item, name))
+        if not named:
+            return ()
+        found = await self._tools.store.get_many(Picture, sorted({name for _, name in named}))
+        for item, name in named:
+            if name in found and found[name].state != "kept":
+                plan.refuse(item.line, "image_url", REMOVED)
+        return tuple(Check("Picture", id, found[id].version) for id in sorted(found))
+
     def _finish(self, plan: Plan, levels: tuple[LevelIs, ...]) -> None:
         if plan.bad:
             plan.items = [item for item in plan.items if item.line not in plan.bad]
@@ -317,7 +336,9 @@ class ProductRows:
             return
         plan.change = ChangeSet(
             puts=tuple(Put(item.product) for item in items),
-            checks=tuple(dict.fromkeys(check for item in items for check in item.checks)),
+            checks=tuple(
+                dict.fromkeys([*(check for item in items for check in item.checks), *plan.checks])
+            ),
             claims=tuple(claim for item in items for claim in item.claims),
             releases=tuple(release for item in items for release in item.releases),
             levels=levels,

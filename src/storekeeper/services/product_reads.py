@@ -18,7 +18,7 @@ _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
 class ProductReads:
-    """Single products by id and SKU, and first pages of lists.
+    """Single products by id and SKU, first pages of lists, and categories.
 
     A parent is in stock where one of its variants is, and which these are nobody tells of here:
     parents, and pages with one, are always asked of the store.
@@ -48,6 +48,17 @@ class ProductReads:
             "page",
             Page[Listed],
             _of_page,
+            store=store,
+            clock=clock,
+            near=near,
+            far=far,
+            count=count,
+        )
+
+        self._categories: Reads[Page[str]] = Reads(
+            "categories",
+            Page[str],
+            lambda _: (("catalog", ANY_PRODUCT),),
             store=store,
             clock=clock,
             near=near,
@@ -87,10 +98,19 @@ class ProductReads:
         key = hashlib.sha256(_encode(query)).hexdigest()
         return await self._pages.read(key, lambda: self._store.products(query))
 
+    async def categories(self, limit: int, cursor: str | None) -> Page[str]:
+        """Those of the first page, which a shop's pages show; others are asked of the store."""
+
+        async def ask() -> Page[str]:
+            return await self._store.categories(limit=limit, cursor=cursor)
+
+        return await ask() if cursor is not None else await self._categories.read(f"{limit}", ask)
+
     async def settle(self) -> None:
         """Returns when nothing is on its way into the shared cache."""
         await self._one.settle()
         await self._pages.settle()
+        await self._categories.settle()
 
 
 def _of_product(listed: Listed) -> Sequence[tuple[Topic, str]] | None:

@@ -302,6 +302,9 @@ class Store(Protocol):
     async def categories(self, *, limit: int = 100, cursor: str | None = None) -> Page[str]:
         """The categories of active products, each once, in alphabetical order."""
 
+    async def pictures_in_use(self, addresses: Sequence[str]) -> set[str]:
+        """Those of these addresses of pictures that a product has, archived or not."""
+
     async def holds_stock(self, location_id: LocationId) -> bool:
         """Whether any unit is on hand or reserved at a location."""
 
@@ -312,6 +315,9 @@ class Store(Protocol):
     async def movements(self, query: MovementQuery) -> Page[Movement]: ...
 
     async def orders(self, query: OrderQuery) -> Page[Order]: ...
+
+    async def order_count(self, state: OrderState, *, at_most: int) -> int:
+        """How many orders are in a state; past `at_most` it stops counting."""
 
     async def expired_orders(self, now: datetime, limit: int) -> list[Order]:
         """Pending orders whose reservation ended before `now`, oldest first."""

@@ -12,6 +12,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _FAULT = 500
 _BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+# Asked by machines all day; a store that is away would be counted by each of them.
+PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 OUTCOMES = ("placed", "confirmed", "refused", "expired", "cancelled")
 
 GAUGES = {
@@ -94,6 +96,9 @@ class Metrics:
             registry=self.registry,
         )
         self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+        # Of this process since it began, without those of probes.
+        self.answered = 0
+        self.faulted = 0
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Counts a request. `route` is the pattern, so that labels stay few."""
@@ -107,6 +112,9 @@ class Metrics:
             )
         children[0].inc()
         children[1].observe(seconds)
+        if route not in PROBES:
+            self.answered += 1
+            self.faulted += status >= _FAULT
         if status >= _FAULT:
             self._faults.inc()
 

@@ -9,7 +9,7 @@ import msgspec
 
 from storekeeper.domain.errors import ShopError
 from storekeeper.services.validation import invalid_of
-from storekeeper.web.refusals import told
+from storekeeper.web.refusals import sentence_of, told
 from storekeeper.web.visit import Visit
 
 T = TypeVar("T")
@@ -39,6 +39,10 @@ class FormErrors:
     def refuse(self, error: ShopError, field: str = "") -> None:
         """Files a refusal under a field of the form, or under the form as a whole."""
         self.add(field, told(error, self._visit.language))
+
+    def explain(self, error: ShopError, field: str = "") -> None:
+        """The same for staff, who need to know exactly: in English where no sentence says it."""
+        self.add(field, sentence_of(error, self._visit.language) or error.detail)
 
     def add(self, field: str, text: str) -> None:
         """The first thing that is wrong with a field is what is told of it."""

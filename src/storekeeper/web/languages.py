@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from importlib import resources
 
 from babel import Locale
@@ -24,6 +24,8 @@ LANGUAGES = ("en", "de")
 # Days before months and a 24-hour clock, as this shop's first customers write them.
 _LOCALES = {"en": "en_GB", "de": "de_DE"}
 _MOST_ASKED = 20
+# Amounts that are remembered as they are written; a shop has some prices, and many products.
+_MOST_PRICES = 4_096
 
 
 def mark(text: str) -> str:
@@ -41,9 +43,7 @@ class Language:
         self.name = (self.locale.language_name or code).capitalize()
 
     def money(self, amount: Money) -> str:
-        digits = MINOR_DIGITS.get(amount.currency, 2)
-        value = Decimal(amount.amount).scaleb(-digits)
-        return format_currency(value, amount.currency, locale=self.locale)
+        return _money(self.locale, amount.amount, amount.currency)
 
     def number(self, value: int) -> str:
         return format_decimal(value, locale=self.locale)
@@ -63,6 +63,12 @@ class Language:
 
     def country(self, code: str) -> str:
         return str(self.locale.territories.get(code, code))
+
+
+@lru_cache(maxsize=_MOST_PRICES)
+def _money(locale: Locale, amount: int, currency: str) -> str:
+    value = Decimal(amount).scaleb(-MINOR_DIGITS.get(currency, 2))
+    return str(format_currency(value, currency, locale=locale))
 
 
 @cache

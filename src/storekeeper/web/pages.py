@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from litestar.types import Scope
 
 from storekeeper.domain.accounts import GUEST, Principal
@@ -22,6 +22,7 @@ from storekeeper.domain.errors import (
 )
 from storekeeper.http.answers import Answer
 from storekeeper.http.problems import Fault
+from storekeeper.services.joining import Joined
 from storekeeper.web import cookies
 from storekeeper.web.cookies import Jar
 from storekeeper.web.csrf import FormTokens
@@ -29,6 +30,7 @@ from storekeeper.web.forms import sentence
 from storekeeper.web.languages import LANGUAGES, language
 from storekeeper.web.refusals import told
 from storekeeper.web.static_files import StaticFiles
+from storekeeper.web.templating import SpokenEnvironment
 from storekeeper.web.visit import HOME, RESET, Visit, safe_next, with_query
 
 HTML = "text/html; charset=utf-8"
@@ -59,6 +61,8 @@ class Pages:
         self._is_secure = public_url.startswith("https://")
         # Documents that were made lately, the oldest first, by what they were made from.
         self.papers: dict[tuple[Any, ...], bytes] = {}
+        # Figures of the back office that are being added up.
+        self.figures: Joined[Any] = Joined()
 
     @cached_property
     def static_files(self) -> StaticFiles:
@@ -155,20 +159,7 @@ class Pages:
         return answer
 
     def _environment(self, code: str) -> Environment:
-        found = Environment(
-            loader=PackageLoader("storekeeper.web", "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-            extensions=["jinja2.ext.i18n"],
-        )
-        spoken = language(code)
-        found.install_gettext_translations(spoken.texts, newstyle=True)  # type: ignore[attr-defined]
-        found.filters.update(
-            money=spoken.money, number=spoken.number, day=spoken.day, moment=spoken.moment
-        )
+        found = SpokenEnvironment(language(code))
         found.globals.update(
             static=self.static_files.address,
             shop_name=self.shop_name,

@@ -40,6 +40,10 @@ _BY_DETAIL = tuple(
             mark("This address has an account already. Log in, or ask for a new password."),
         ),
         (
+            r"this picture was removed because no product showed it; upload it again",
+            mark("This picture was removed because no product showed it. Upload it again."),
+        ),
+        (
             r"a password has at least (?P<count>\d+) characters",
             mark("A password has at least %(count)s characters."),
         ),
@@ -114,17 +118,25 @@ _LONGEST = 2_000
 def told(error: ShopError, language: Language) -> str:
     """The refusal as the page says it: in words that `forms.sentence` makes a sentence."""
     detail = error.detail
+    if known := sentence_of(error, language):
+        return known
+    if language.code == LANGUAGES[0]:
+        return detail
+    if _AMOUNT.fullmatch(detail[:_LONGEST]):
+        return language.texts.gettext(mark("Please type an amount such as 19.99."))
+    return language.texts.gettext(_BY_CODE.get(error.code, _OTHERS))
+
+
+def sentence_of(error: ShopError, language: Language) -> str | None:
+    """What exactly is wrong, where there is a sentence for it in every language."""
+    detail = error.detail
     if len(detail) <= _LONGEST:
         if _WAIT.fullmatch(detail):
             return _wait(error, language)
         for pattern, text in _BY_DETAIL:
             if found := pattern.fullmatch(detail):
                 return language.texts.gettext(text) % found.groupdict()
-    if language.code == LANGUAGES[0]:
-        return detail
-    if _AMOUNT.fullmatch(detail[:_LONGEST]):
-        return language.texts.gettext(mark("Please type an amount such as 19.99."))
-    return language.texts.gettext(_BY_CODE.get(error.code, _OTHERS))
+    return None
 
 
 def _wait(error: ShopError, language: Language) -> str:

@@ -20,10 +20,19 @@ from storekeeper.domain.carts import Cart
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.invoices import Invoice, Series
 from storekeeper.domain.orders import Order
+from storekeeper.domain.pictures import Picture
 from storekeeper.domain.stock import Location
 from storekeeper.domain.stocktakes import CountLine, StockTake
 from storekeeper.domain.views import OrderViews
-from storekeeper.domain.work import Delivery, Job, Lease, Position, Setting, WebhookEndpoint
+from storekeeper.domain.work import (
+    Delivery,
+    Job,
+    Lease,
+    Position,
+    Setting,
+    Traffic,
+    WebhookEndpoint,
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -63,7 +72,7 @@ def _api_key(record: ApiKey) -> dict[str, str]:
     return {"account_id": record.account_id}
 
 
-def _expiring(record: ResetLink | Attempts | Cart) -> dict[str, str]:
+def _expiring(record: ResetLink | Attempts | Cart | Traffic) -> dict[str, str]:
     return {"expires": sortable(record.expires_at)}
 
 
@@ -101,6 +110,10 @@ def _delivery(record: Delivery) -> dict[str, str]:
     return found
 
 
+def _picture(record: Picture) -> dict[str, str]:
+    return {} if record.expires_at is None else {"expires": sortable(record.expires_at)}
+
+
 def _job(record: Job) -> dict[str, str]:
     return {"state": record.state}
 
@@ -126,6 +139,8 @@ INDEXES: dict[type[Any], Indexes] = {
     Lease: _none,
     Position: _none,
     Setting: _none,
+    Traffic: _expiring,
+    Picture: _picture,
 }
 _KINDS: list[type[Any]] = [*INDEXES, Product, Order]
 BY_NAME: dict[str, type[Any]] = {kind.__name__: kind for kind in _KINDS}

@@ -21,6 +21,7 @@ from storekeeper.domain.work import Delivery
 from storekeeper.store.port import Listed, MovementQuery, OrderQuery, Page, StoredEvent
 from storekeeper.store.sqlite import cursor, kinds
 from storekeeper.store.sqlite.connect import BUSY_MS, connect
+from storekeeper.store.sqlite.schema import HAS_PICTURE, PICTURE
 
 _LISTED = """
 SELECT p.doc, t.product_pk, t.on_hand, t.reserved, t.threshold, t.is_low, t.backorder
@@ -56,7 +57,10 @@ _MOVEMENT_CHAIN = _CHAIN.format(table="movement", key="seq")
 _LINE_CHAIN = _CHAIN.format(table="order_line", key="pk")
 _ORDER_CHAIN = _CHAIN.format(table="orders", key="pk")
 # Kinds whose records are removed when their time is over.
-_EXPIRING = ("Session", "ResetLink", "Attempts", "Cart", "StockTake", "CountLine", "Delivery")
+_EXPIRING = (
+    *("Session", "ResetLink", "Attempts", "Cart", "StockTake", "CountLine", "Delivery"),
+    *("Traffic", "Picture"),
+)
 _EVENT = "SELECT seq, id, kind, subject, at, data FROM event"
 
 _EVENTS_AFTER = """
@@ -222,6 +226,14 @@ class Reader:
             (start, limit + 1),
         )
         return _page(found, limit, listed_of, lambda row: cursor.encode("low", row[1]))
+
+    def pictures_in_use(self, addresses: Sequence[str]) -> set[str]:
+        found = self.rows(
+            "SELECT w.value FROM json_each(?) w WHERE EXISTS (SELECT 1 FROM product p "
+            f"WHERE {PICTURE} = w.value AND {HAS_PICTURE})",
+            (msgspec.json.encode(addresses).decode(),),
+        )
+        return {row[0] for row in found}
 
     def holds_stock(self, location_id: str) -> bool:
         found = self.rows(
@@ -462,6 +474,14 @@ class Reader:
 
     def customer_count(self) -> int:
         return int(self.rows("SELECT count(*) FROM record WHERE kind = 'Account'")[0][0])
+
+    def order_count(self, state: str, at_most: int) -> int:
+        return int(
+            self.rows(
+                "SELECT count(*) FROM (SELECT 1 FROM orders WHERE state = ? LIMIT ?)",
+                (state, at_most),
+            )[0][0]
+        )
 
     def low_count(self) -> int:
         return int(

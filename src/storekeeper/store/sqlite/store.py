@@ -19,7 +19,7 @@ import msgspec
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.changes import ChangeSet, Claim, Delete, Put, Refusal, Stale
 from storekeeper.domain.errors import ShopError, StoreUnavailable
-from storekeeper.domain.orders import Order
+from storekeeper.domain.orders import Order, OrderState
 from storekeeper.domain.stock import Level, Movement
 from storekeeper.domain.types import LocationId, ProductId
 from storekeeper.domain.work import Lease
@@ -234,6 +234,9 @@ class SqliteStore:
     async def categories(self, *, limit: int = 100, cursor: str | None = None) -> Page[str]:
         return await self.ask(lambda reader: list_categories(reader, limit, cursor), fresh=False)
 
+    async def pictures_in_use(self, addresses: Sequence[str]) -> set[str]:
+        return await self.ask(lambda reader: reader.pictures_in_use(addresses))
+
     async def holds_stock(self, location_id: LocationId) -> bool:
         return await self.ask(lambda reader: reader.holds_stock(location_id), long=True)
 
@@ -249,6 +252,9 @@ class SqliteStore:
 
     async def orders(self, query: OrderQuery) -> Page[Order]:
         return await self.ask(lambda reader: reader.orders(query), search=query.sku is not None)
+
+    async def order_count(self, state: OrderState, *, at_most: int) -> int:
+        return await self.ask(lambda reader: reader.order_count(state, at_most))
 
     async def expired_orders(self, now: datetime, limit: int) -> list[Order]:
         return await self.ask(lambda reader: reader.expired_orders(now, limit))

@@ -47,6 +47,8 @@ class Chart(Struct, frozen=True, kw_only=True):
     about: str
     height: int
     bars: Sequence[Bar]
+    # The time before as steps across the bars: the `d` of a path; empty where none is shown.
+    before: str = ""
     lines: Sequence[Mark] = ()
     texts: Sequence[Mark] = ()
 
@@ -55,11 +57,12 @@ def upright(
     id: str,
     title: str,
     about: str,
-    points: Sequence[tuple[str, int]],
+    points: Sequence[tuple[str, int, int | None]],
     write: Callable[[int], str],
 ) -> Chart:
-    """Bars beside each other, as time goes on. `points`: names in order, and values from 0 on."""
-    top = ceiling(max((value for _, value in points), default=0))
+    """Bars beside each other, as time goes on. `points`: names in order, values from 0 on, and
+    those of the time before (None: it isn't known)."""
+    top = ceiling(max((max(value, before or 0) for _, value, before in points), default=0))
     floor = HEIGHT - _BOTTOM
     room = floor - _TOP
     step = WIDTH / max(len(points), 1)
@@ -70,9 +73,9 @@ def upright(
             y=round(floor - value * room / top, 2),
             width=round(width, 2),
             height=round(value * room / top, 2),
-            says=f"{name}: {write(value)}",
+            says=f"{name}: {write(value)}" + ("" if before is None else f" ({write(before)})"),
         )
-        for place, (name, value) in enumerate(points)
+        for place, (name, value, before) in enumerate(points)
     )
     values = (top, top // 2) if top > 1 else (top,)
     lines = tuple(
@@ -84,8 +87,9 @@ def upright(
         about=about,
         height=HEIGHT,
         bars=bars,
+        before=_steps([before for *_, before in points], step, floor, room / top),
         lines=(*lines, Mark(x=0, y=floor, text="")),
-        texts=_ends([name for name, _ in points]),
+        texts=_ends([name for name, *_ in points]),
     )
 
 
@@ -119,6 +123,19 @@ def ceiling(value: int) -> int:
         return 1
     power = int(10 ** (len(str(value)) - 1))
     return next(steps * power for steps in (1, 2, 4, 6, 8, 10) if steps * power >= value)
+
+
+def _steps(values: Sequence[int | None], step: float, floor: float, unit: float) -> str:
+    """A path at the height of each value, with gaps where none is known."""
+    parts: list[str] = []
+    last: int | None = None
+    for place, value in enumerate(values):
+        if value is not None:
+            y = round(floor - value * unit, 1)
+            begin = f"M{place * step:.1f} {y:g}" if last is None else f"V{y:g}"
+            parts.append(f"{begin}H{(place + 1) * step:.1f}")
+        last = value
+    return "".join(parts)
 
 
 def _ends(names: Sequence[str]) -> Sequence[Mark]:

@@ -9,6 +9,7 @@ from storekeeper.domain.accounts import Account
 from storekeeper.domain.fulfilment import RETURNABLE, SHIPPABLE, unshipped_at
 from storekeeper.domain.orders import Order, OrderLine
 from storekeeper.http.answers import Answer
+from storekeeper.services.invoices import Invoices
 from storekeeper.web.admin.frame import admin_page
 from storekeeper.web.admin.places import locations_of
 from storekeeper.web.forms import FormErrors
@@ -35,6 +36,7 @@ async def order_page(
     start = number * LINES_ON_A_PAGE
     lines = order.lines[start : start + LINES_ON_A_PAGE]
     may_write = visit.principal.may("orders:write")
+    invoices: Invoices = visit.pages.shop.invoices
     return admin_page(
         visit,
         "admin/order.html",
@@ -50,6 +52,7 @@ async def order_page(
         people=people,
         actor=actor,
         places=places,
+        has_invoice=await invoices.is_there(order),
         names={place.id: place.name for place in places},
         opened=opened,
         errors=errors or FormErrors(visit),

@@ -127,7 +127,7 @@ async def read_details(
 
 def note(errors: FormErrors, error: ShopError) -> None:
     """Files a refusal under the field of the form that it is about."""
-    errors.add(_place(error.field), error.detail)
+    errors.explain(error, _place(error.field))
 
 
 def lines_of(pairs: Mapping[str, str]) -> str:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from datetime import date, datetime, time
+from functools import partial
 from typing import Any
 
 from litestar import Controller, Request, get
 from msgspec import UNSET
 
-from storekeeper.domain.errors import Invalid
-from storekeeper.domain.money import Money
-from storekeeper.domain.orders import OrderState
+from storekeeper.domain.errors import Invalid, Overloaded
 from storekeeper.domain.types import Struct
 from storekeeper.http.answers import CSV, Answer
 from storekeeper.http.health import readiness_of
-from storekeeper.services.deliveries import SCOPE, DeliveryQuery
+from storekeeper.services.joining import Joined
+from storekeeper.services.needs import Needs
 from storekeeper.services.reports import Reports
-from storekeeper.store.port import OrderQuery, Page, ProductQuery, StockValueQuery
-from storekeeper.web.admin.charts import Chart, lying, upright
+from storekeeper.services.traffic import TrafficCounts
+from storekeeper.store.port import StockValueQuery
 from storekeeper.web.admin.frame import BACK_OFFICE, admin_page
+from storekeeper.web.admin.today_charts import (
+    chart_of_faults,
+    chart_of_stock,
+    charts_of_best,
+    charts_of_time,
+    rate_text,
+)
+from storekeeper.web.admin.today_faults import Faults, faults_file, faults_of
 from storekeeper.web.admin.today_sales import (
     PRESETS,
     SPANS,
@@ -28,25 +34,28 @@ from storekeeper.web.admin.today_sales import (
     Sales,
     Shelf,
     range_of,
+    sales_file,
     sales_of,
     shelves_of,
 )
 from storekeeper.web.downloads import Download
 from storekeeper.web.forms import FormErrors
 from storekeeper.web.pages import HTML
-from storekeeper.web.visit import Visit, visit_of
+from storekeeper.web.visit import Visit, visit_of, with_query
 
 PageRequest = Request[Any, Any, Any]
-# Nobody needs to know how many more there are.
-MOST_COUNTED = 100
 REPORTS = "reports:read"
+# What needs somebody is shown at once; figures may not hold it up for longer than this.
+PATIENCE_S = 1.0
 
 
-class Count(Struct, frozen=True, kw_only=True):
-    """How many there are, counted as far as `MOST_COUNTED`."""
+class Figures(Struct, frozen=True, kw_only=True):
+    """What the charts of a range show."""
 
-    number: int = 0
-    is_more: bool = False
+    sales: Sales
+    faults: Faults
+    shelves: tuple[Shelf, ...]
+    is_all_stock: bool
 
 
 class Today(Controller):
@@ -63,8 +72,12 @@ class Today(Controller):
             asked = range_of(visit, visit.query.get("by", ""))
         except Invalid as error:
             errors.add(error.field or "", error.detail)
-        todo, figures = await asyncio.gather(_todo(visit), _figures(visit, asked))
-        health = await readiness_of(visit.pages.shop)
+        needs: Needs = visit.pages.shop.needs
+        todo, health, figures = await asyncio.gather(
+            needs.look(visit.call("", None)),
+            readiness_of(visit.pages.shop),
+            _figures(visit, asked),
+        )
         return admin_page(
             visit,
             "admin/today.html",
@@ -76,19 +89,31 @@ class Today(Controller):
             todo=todo,
             health=health,
             is_well=health.status == "ready" and health.cache in (UNSET, "ok"),
-            **figures,
+            figures=figures,
+            charts={} if figures is None else _charts(visit, figures),
+            # Where the figures are that weren't there in time.
+            later=with_query(BACK_OFFICE, {**visit.query, "figures": "1"}),
+            rate=lambda value: rate_text(visit.language, value),
         )
 
     @get("/sales.csv", access=REPORTS, media_type=CSV)
     async def sales_file(self, request: PageRequest) -> Download:
-        """The range's sales by time, or by product."""
+        """The range's sales by time beside those before, or by product."""
         visit = visit_of(request)
         by = visit.query.get("by", "")
         if by == "product":
             query = range_of(visit, "").query(by="product")
-        else:
-            query = range_of(visit, by).query()
-        return Download(visit, await _reports(visit).export_sales(query), f"sales-by-{query.by}")
+            return Download(visit, await _reports(visit).export_sales(query), "sales-by-product")
+        asked = range_of(visit, by)
+        text = await sales_file(_reports(visit), asked)
+        return Download(visit, text, f"sales-by-{asked.by}")
+
+    @get("/errors.csv", access=REPORTS, media_type=CSV)
+    async def faults_file(self, request: PageRequest) -> Download:
+        visit = visit_of(request)
+        asked = range_of(visit, visit.query.get("by", ""))
+        text = await faults_file(_traffic(visit), asked)
+        return Download(visit, text, f"errors-by-{asked.by}")
 
     @get("/stock-value.csv", access=REPORTS, media_type=CSV)
     async def stock_file(self, request: PageRequest) -> Download:
@@ -97,122 +122,44 @@ class Today(Controller):
         return Download(visit, text, "stock-value-by-category")
 
 
-async def _todo(visit: Visit) -> dict[str, Count]:
-    """By what it is; what the visitor may not see is left out."""
-    shop, may = visit.pages.shop, visit.principal.may
-
-    async def orders(state: OrderState) -> Count:
-        return _counted(await shop.store.orders(OrderQuery(state=state, limit=MOST_COUNTED)))
-
-    asked = {"confirmed": orders("confirmed"), "partially_shipped": orders("partially_shipped")}
-    if may("stock:read"):
-        asked["low"] = _low(visit)
-    if may("products:read"):
-        asked["out"] = _out(visit)
-    if may(SCOPE):
-        asked["dead"] = _dead(visit)
-    return dict(zip(asked, await asyncio.gather(*asked.values()), strict=True))
-
-
-async def _low(visit: Visit) -> Count:
-    return _counted(await visit.pages.shop.inventory.low(limit=MOST_COUNTED))
-
-
-async def _out(visit: Visit) -> Count:
-    query = ProductQuery(in_stock=False, limit=MOST_COUNTED)
-    return _counted(await visit.pages.shop.store.products(query))
-
-
-async def _dead(visit: Visit) -> Count:
-    query = DeliveryQuery(state="dead", limit=MOST_COUNTED)
-    return _counted(await visit.pages.shop.deliveries.page(visit.call("", None), query))
-
-
-def _counted(page: Page[Any]) -> Count:
-    return Count(number=len(page.items), is_more=page.next is not None)
-
-
-async def _figures(visit: Visit, asked: Range | None) -> dict[str, Any]:
-    """Sales and the worth of stock with their charts; nothing for who may not read reports."""
+async def _figures(visit: Visit, asked: Range | None) -> Figures | None:
+    """None for who may not read reports, and where they take longer than the page may wait; with
+    `figures=1` it waits for them."""
     if asked is None or not visit.principal.may(REPORTS):
-        return {"sales": None, "shelves": (), "is_all_stock": True, "charts": {}}
-    reports = _reports(visit)
+        return None
+    joined: Joined[Figures] = visit.pages.figures
+    is_awaited = visit.query.get("figures") == "1"
+    work = partial(_read, _reports(visit), _traffic(visit), asked)
+    try:
+        return await joined.ask(asked, work, None if is_awaited else PATIENCE_S)
+    except Overloaded:
+        if is_awaited:
+            raise
+        return None
+
+
+async def _read(reports: Reports, traffic: TrafficCounts, asked: Range) -> Figures:
     # One after the other: reports share a lane of the store with other long work.
+    faults = await faults_of(traffic, asked)
     sales = await sales_of(reports, asked)
     shelves, is_all = await shelves_of(reports)
-    charts = {
-        "time": _charts_of_time(visit, sales),
-        "best": _charts_of_best(visit, sales),
-        "stock": [_chart_of_stock(visit, shelf) for shelf in shelves],
+    return Figures(sales=sales, faults=faults, shelves=tuple(shelves), is_all_stock=is_all)
+
+
+def _charts(visit: Visit, figures: Figures) -> dict[str, Any]:
+    return {
+        "time": charts_of_time(visit, figures.sales),
+        "faults": chart_of_faults(visit, figures.faults),
+        "best": charts_of_best(visit, figures.sales),
+        "stock": [chart_of_stock(visit, shelf) for shelf in figures.shelves],
     }
-    return {"sales": sales, "shelves": shelves, "is_all_stock": is_all, "charts": charts}
-
-
-def _charts_of_time(visit: Visit, sales: Sales) -> Sequence[Chart]:
-    if not sales.total.orders:
-        return ()
-    say, write = visit.say, visit.language.number
-    days = [_day(visit, day) for day, _ in sales.points]
-    ends = {"first": days[0], "last": days[-1]}
-    about = say("A bar for each step from %(first)s to %(last)s; in all %(total)s.")
-
-    def chart(id: str, title: str, values: Sequence[int], money: str = "") -> Chart:
-        told = (lambda value: _money(visit, value, money)) if money else write
-        text = about % {**ends, "total": told(sum(values))}
-        return upright(id, title, text, list(zip(days, values, strict=True)), told)
-
-    revenue = [
-        chart(
-            f"revenue-{currency}",
-            say("Revenue in %(currency)s") % {"currency": currency},
-            [sums.revenue.get(currency, 0) for _, sums in sales.points],
-            currency,
-        )
-        for currency in sorted(sales.total.revenue)
-    ]
-    orders = chart("orders", say("Orders"), [sums.orders for _, sums in sales.points])
-    units = chart("units", say("Units"), [sums.units for _, sums in sales.points])
-    return [*revenue, orders, units]
-
-
-def _charts_of_best(visit: Visit, sales: Sales) -> Sequence[Chart]:
-    say = visit.say
-    return [
-        lying(
-            f"best-{currency}",
-            say("Top products in %(currency)s") % {"currency": currency},
-            say("Products by revenue, the most first."),
-            [
-                (row.name or row.sku or row.key, row.revenue)
-                for row in sales.best
-                if row.currency == currency
-            ],
-            lambda value, currency=currency: _money(visit, value, currency),  # type: ignore[misc]
-        )
-        for currency in sorted({row.currency for row in sales.best})
-    ]
-
-
-def _chart_of_stock(visit: Visit, shelf: Shelf) -> Chart:
-    say = visit.say
-    others, nameless = say("All others"), say("Without a category")
-    return lying(
-        f"stock-{shelf.currency}",
-        say("Stock value in %(currency)s") % {"currency": shelf.currency},
-        say("Categories by what their stock would sell for, the most first."),
-        [(others if name is None else name or nameless, value) for name, _, value in shelf.rows],
-        lambda value: _money(visit, value, shelf.currency),
-    )
-
-
-def _money(visit: Visit, amount: int, currency: str) -> str:
-    return visit.language.money(Money(amount=amount, currency=currency))
-
-
-def _day(visit: Visit, day: date) -> str:
-    return visit.language.day(datetime.combine(day, time()))
 
 
 def _reports(visit: Visit) -> Reports:
     found: Reports = visit.pages.shop.reports
+    return found
+
+
+def _traffic(visit: Visit) -> TrafficCounts:
+    found: TrafficCounts = visit.pages.shop.traffic
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from typing import Literal
 
@@ -12,6 +12,7 @@ import msgspec
 from storekeeper.domain.errors import Invalid
 from storekeeper.domain.money import Money
 from storekeeper.domain.types import Struct
+from storekeeper.services.csv_format import amount_cell, rows_text
 from storekeeper.services.reports import EXPORT_PAGE, Reports
 from storekeeper.store.port import SalesQuery, SalesRow, StockValueQuery, StockValueRow
 from storekeeper.web.admin.days import day_of, next_day
@@ -22,6 +23,10 @@ SPANS: tuple[Span, ...] = Span.__args__  # type: ignore[attr-defined]
 PRESETS = (7, 30, 90, 365)
 MOST_POINTS = 400
 BEST = 10
+SALES_COLUMNS = (
+    *("key", "currency", "orders", "units", "revenue"),
+    *("key_before", "orders_before", "units_before", "revenue_before"),
+)
 _FIRST_YEAR, _LAST_YEAR = 1900, 2999
 
 
@@ -50,24 +55,34 @@ class Range(Struct, frozen=True, kw_only=True):
         query = SalesQuery(by=self.by, placed_from=self.since, placed_before=self.before)
         return msgspec.structs.replace(query, **other)
 
-    def file(self, by: str) -> str:
+    def file(self, name: str, by: str) -> str:
         """The address of its figures as CSV."""
         since, until = self.since.date(), self.until.date()
-        return with_query("/admin/sales.csv", {"by": by, "since": since, "until": until})
+        return with_query(f"/admin/{name}.csv", {"by": by, "since": since, "until": until})
 
     def buckets(self) -> Iterator[date]:
         """The first day of each day, week (from Monday) or month that it touches."""
-        at = self.since.date()
-        if self.by == "week":
-            at -= timedelta(days=at.weekday())
-        elif self.by == "month":
-            at = at.replace(day=1)
+        at = self.bucket_of(self.since.date())
         while at < self.before.date():
             yield at
             if self.by == "month":
                 at = (at + timedelta(days=31)).replace(day=1)
             else:
                 at += timedelta(days=7 if self.by == "week" else 1)
+
+    def bucket_of(self, day: date) -> date:
+        if self.by == "week":
+            return day - timedelta(days=day.weekday())
+        return day.replace(day=1) if self.by == "month" else day
+
+    def beside(self, day: date) -> date:
+        """The bucket beside which a day of the time before stands: that of the day which is as
+        far from the beginning."""
+        return self.bucket_of(day + timedelta(days=self.days))
+
+    def start_before(self, bucket: date) -> date:
+        """The first of the days that stand beside a bucket."""
+        return max(bucket, self.since.date()) - timedelta(days=self.days)
 
 
 class Sums(Struct, frozen=True, kw_only=True):
@@ -81,11 +96,21 @@ class Sums(Struct, frozen=True, kw_only=True):
         return Money(amount=self.revenue.get(currency, 0), currency=currency)
 
 
+class Point(Struct, frozen=True, kw_only=True):
+    """A bucket of the range, named by its first day, and the same days of the time before, which
+    begins with `start_before`."""
+
+    start: date
+    now: Sums
+    start_before: date
+    before: Sums
+
+
 class Sales(Struct, frozen=True, kw_only=True):
     """A range in figures: each bucket of it, in all, and what it was in the days before."""
 
     currencies: Sequence[str]
-    points: Sequence[tuple[date, Sums]]
+    points: Sequence[Point]
     total: Sums
     earlier: Sums
     best: Sequence[SalesRow]
@@ -151,21 +176,68 @@ def _check_year(visit: Visit, day: datetime, field: str) -> None:
 
 
 async def sales_of(reports: Reports, asked: Range) -> Sales:
-    rows = await _all(reports, asked.query())
-    # Months are the fewest rows that the same orders can be added up in.
-    earlier = sums_of(await _all(reports, asked.earlier.query(by="month")))
+    rows, earlier_rows = await _rows_of(reports, asked)
     best = await reports.sales(asked.query(by="product", best_first=True, limit=BEST))
-    by_bucket: dict[str, list[SalesRow]] = defaultdict(list)
-    for row in rows:
-        by_bucket[row.key].append(row)
-    total = sums_of(rows)
+    total, earlier = sums_of(rows), sums_of(earlier_rows)
     return Sales(
         currencies=sorted({*total.revenue, *earlier.revenue}),
-        points=[(day, sums_of(by_bucket[day.isoformat()])) for day in asked.buckets()],
+        points=_points(asked, rows, earlier_rows),
         total=total,
         earlier=earlier,
         best=best.items,
     )
+
+
+async def sales_file(reports: Reports, asked: Range) -> AsyncIterator[str]:
+    """The figures over time as CSV, a row for each bucket and currency, beside those before."""
+    rows, earlier_rows = await _rows_of(reports, asked)
+
+    async def text() -> AsyncIterator[str]:
+        yield rows_text([SALES_COLUMNS])
+        for currency in sorted({row.currency for row in (*rows, *earlier_rows)}):
+            points = _points(
+                asked,
+                [row for row in rows if row.currency == currency],
+                [row for row in earlier_rows if row.currency == currency],
+            )
+            yield rows_text(
+                (
+                    *(point.start.isoformat(), currency, *_cells(point.now, currency)),
+                    *(point.start_before.isoformat(), *_cells(point.before, currency)),
+                )
+                for point in points
+            )
+
+    return text()
+
+
+def _cells(sums: Sums, currency: str) -> Sequence[str]:
+    revenue = amount_cell(sums.revenue.get(currency, 0), currency)
+    return (str(sums.orders), str(sums.units), revenue)
+
+
+async def _rows_of(reports: Reports, asked: Range) -> tuple[Sequence[SalesRow], Sequence[SalesRow]]:
+    """Those of the range by its steps, and those of the days before by day."""
+    rows = await _all(reports, asked.query())
+    return rows, await _all(reports, asked.earlier.query(by="day"))
+
+
+def _points(asked: Range, rows: Sequence[SalesRow], earlier: Sequence[SalesRow]) -> Sequence[Point]:
+    by_bucket: dict[date, list[SalesRow]] = defaultdict(list)
+    for row in rows:
+        by_bucket[date.fromisoformat(row.key)].append(row)
+    before: dict[date, list[SalesRow]] = defaultdict(list)
+    for row in earlier:
+        before[asked.beside(date.fromisoformat(row.key))].append(row)
+    return [
+        Point(
+            start=start,
+            now=sums_of(by_bucket[start]),
+            start_before=asked.start_before(start),
+            before=sums_of(before[start]),
+        )
+        for start in asked.buckets()
+    ]
 
 
 def sums_of(rows: Sequence[SalesRow]) -> Sums:
