@@ -25,6 +25,7 @@ from storekeeper.http.problems import Fault
 from storekeeper.web import cookies
 from storekeeper.web.cookies import Jar
 from storekeeper.web.csrf import FormTokens
+from storekeeper.web.devices import device_name
 from storekeeper.web.forms import sentence
 from storekeeper.web.languages import LANGUAGES, language
 from storekeeper.web.refusals import told
@@ -167,7 +168,11 @@ class Pages:
         spoken = language(code)
         found.install_gettext_translations(spoken.texts, newstyle=True)  # type: ignore[attr-defined]
         found.filters.update(
-            money=spoken.money, number=spoken.number, day=spoken.day, moment=spoken.moment
+            money=spoken.money,
+            number=spoken.number,
+            day=spoken.day,
+            moment=spoken.moment,
+            device=device_name,
         )
         found.globals.update(
             static=self.static_files.address,
