@@ -73,10 +73,13 @@ def main() -> int:
 
 def photograph(stage: Stage, scene: Scene, target: Path) -> None:
     page = stage.pages[scene.who]
-    set_look(page, LOOKS[0])
-    stage.play(scene)
+    size = None
     for look in LOOKS:
         set_look(page, look)
+        if look.size != size:
+            # A page may look at how much room there is when it is opened.
+            stage.play(scene)
+        size = look.size
         height = page.evaluate("document.documentElement.scrollHeight")
         clip = {"x": 0, "y": 0, "width": look.size["width"], "height": min(height, MOST_HEIGHT)}
         page.screenshot(
