@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run run-aws-local test check bench soak lock format clean
+.PHONY: help run run-aws-local test check bench screenshots soak lock format clean
 
 PYTHON ?=
 ARGS ?=
@@ -44,6 +44,10 @@ check: ## Lint, formatting, strict types, direction of imports
 bench: ## Run the benchmarks (ARGS: which, and their options)
 	@tools/venv.sh dev
 	$(bin)/python -m benchmarks $(ARGS)
+
+screenshots: ## Take pictures of every page into build/screenshots (ARGS: some of them; --pictures: the README's)
+	@tools/venv.sh dev
+	$(bin)/python -m tools.screenshots $(ARGS)
 
 soak: ## The long property, fuzz and fault runs (an hour and more)
 	@tools/venv.sh dev

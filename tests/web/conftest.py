@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from tests.api.contract import Contract
 from tests.api.shopfront import Front, Seed, front_at, in_one_task, seed_shop
 from tests.web.browser import Visitor, visitor_at
+from tests.web.chromium import browser
 from tests.web.desk import Desk, desk_at
 
 
@@ -66,3 +68,10 @@ async def staff(tmp_path: Path, seed: Seed) -> AsyncIterator[Desk]:
     """The back office, with somebody of the staff at it."""
     async with in_one_task(desk_at(tmp_path, seed, "sam")) as desk:  # type: ignore[arg-type]
         yield desk  # type: ignore[misc]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """No longer than a module: tests with an event loop can't run beside it."""
+    with browser() as found:
+        yield found

@@ -14,6 +14,7 @@ from jinja2.compiler import CodeGenerator, Frame
 from markupsafe import Markup
 
 from storekeeper.store.port import Listed
+from storekeeper.web.devices import device_name
 from storekeeper.web.languages import Language
 
 # Cards of products that are kept, in each language: some 600 bytes each.
@@ -36,7 +37,11 @@ class SpokenEnvironment(Environment):
         self.spoken = spoken
         self.install_gettext_translations(spoken.texts, newstyle=True)  # type: ignore[attr-defined]
         self.filters.update(
-            money=spoken.money, number=spoken.number, day=spoken.day, moment=spoken.moment
+            money=spoken.money,
+            number=spoken.number,
+            day=spoken.day,
+            moment=spoken.moment,
+            device=device_name,
         )
         self.globals["product_card"] = Cards(self)
 

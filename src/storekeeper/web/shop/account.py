@@ -69,7 +69,7 @@ class Doors(Controller):
         """Makes the account and logs in."""
         visit = visit_of(request)
         errors = FormErrors(visit)
-        errors.require("email", "name", "password")
+        errors.require("name", "email", "password")
         given = {"email": visit.text("email"), "name": visit.text("name")}
         wanted = None if errors else errors.read(Registration, given)
         if wanted is not None:

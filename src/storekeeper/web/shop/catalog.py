@@ -24,7 +24,7 @@ from storekeeper.web.visit import HOME, Visit, visit_of, with_query
 PageRequest = Request[Any, Any, Any]
 SkuPath = Annotated[str, PathParameter(max_length=200)]
 ON_A_PAGE = 24
-NEWEST = 8
+NEWEST = 12
 MOST_CATEGORIES = 100
 # From here on a number says nothing to a customer.
 PLENTY = 20

@@ -112,7 +112,7 @@ async def _page(
 
 def _order(visit: Visit, lines: Lines, errors: FormErrors) -> PlaceOrder | None:
     """The request that the form makes; None, with what is wrong noted, where it is none."""
-    errors.require(*NEEDED, *(() if visit.is_known else ("email",)))
+    errors.require(*(() if visit.is_known else ("email",)), *NEEDED)
     given = {field: visit.text(field) for field in ADDRESS if visit.text(field)}
     address = None if errors else errors.read(Address, given)
     email: str | None = None

@@ -27,6 +27,11 @@ for (const form of document.querySelectorAll("form[data-live]")) {
   });
 }
 
+// What is folded away on a phone stands open where there is room.
+if (matchMedia("(min-width: 48.01rem)").matches) {
+  for (const part of document.querySelectorAll("details[data-roomy]")) part.open = true;
+}
+
 // The time that a reservation has left.
 for (const place of document.querySelectorAll("[data-seconds]")) {
   const end = performance.now() + Number(place.dataset.seconds) * 1000;

@@ -88,7 +88,13 @@ for (const place of document.querySelectorAll("[data-drop]")) {
 }
 
 // A job's progress, until it is over; what has changed of its state is said.
+// It is asked often at first, as most files are worked off in a second or two.
 const progress = document.querySelector("[data-renew]");
+let pause = 100;
+const renewSoon = () => {
+  setTimeout(renew, pause);
+  pause = Math.min(pause * 1.2, 700);
+};
 const renew = async () => {
   const before = progress.firstElementChild;
   if ("over" in before.dataset) return;
@@ -104,6 +110,6 @@ const renew = async () => {
   if (now.dataset.state !== before.dataset.state) {
     document.getElementById("said").textContent = now.querySelector("[data-say]").textContent;
   }
-  setTimeout(renew, 700);
+  renewSoon();
 };
-if (progress) setTimeout(renew, 700);
+if (progress) renewSoon();

@@ -10,6 +10,18 @@ const newKey = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
+// What was scanned stands in the table too, unless somebody is typing there.
+function show({ sku, counted, difference, state }) {
+  const [field] = document.getElementsByName(`count:${sku}`);
+  const [was] = document.getElementsByName(`was:${sku}`);
+  if (!field || field.value !== was.value) return;
+  field.value = was.value = counted;
+  const [, , , differs, status] = field.closest("tr").cells;
+  if (status.querySelector("button")) return;
+  differs.textContent = difference;
+  status.textContent = state;
+}
+
 async function sendAll() {
   if (busy) return;
   busy = true;
@@ -23,7 +35,10 @@ async function sendAll() {
       if (answer.ok || answer.status === 422) {
         const text = await answer.text();
         // What wasn't counted stays to be read, however quickly the next scan comes.
-        if (answer.ok) told.innerHTML = text;
+        if (answer.ok) {
+          told.innerHTML = text;
+          show(told.querySelector("[data-sku]").dataset);
+        }
         else failed.insertAdjacentHTML("afterbegin", text);
         waiting.shift();
         if (!waiting.length && !answer.ok) told.textContent = "";

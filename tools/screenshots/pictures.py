@@ -1,0 +1,29 @@
+"""The few pictures that the README shows, small enough for a repository."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image
+from playwright.sync_api import Page, ViewportSize
+
+from tools.engines.launch import ROOT
+from tools.screenshots.stage import Stage
+
+PICTURES = ROOT / "docs" / "pictures"
+SIZE = ViewportSize(width=1_200, height=760)
+MOST_BYTES = 80_000
+
+
+def take_pictures(stage: Stage) -> None:
+    """Writes them to docs/pictures."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+
+
+def save(page: Page, name: str) -> None:
+    """What the window shows. Raises `ValueError` for a picture that is too large."""
+    picture = Image.open(io.BytesIO(page.screenshot(animations="disabled")))
+    target = PICTURES / f"{name}.webp"
+    picture.save(target, "WEBP", quality=82, method=6)
+    if target.stat().st_size > MOST_BYTES:
+        raise ValueError(f"{target.name} has {target.stat().st_size} bytes")
