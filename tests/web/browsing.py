@@ -48,3 +48,17 @@ def faults_of(page: Page) -> list[str]:
 def ended(page: Page) -> None:
     assert faults_of(page) == []
     page.context.close()
+
+
+def buy(page: Page, sku: str, email: str, units: int = 1) -> None:
+    """A guest's way to the order that waits to be confirmed."""
+    page.goto(f"/shop/products/{sku}")
+    page.get_by_label("Quantity").fill(str(units))
+    page.get_by_role("button", name="Put into the cart").click()
+    page.get_by_role("button", name="Go to checkout").click()
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_label("Name").fill("Ada")
+    page.get_by_label("Street and number").fill("1 Main St")
+    page.get_by_label("Town").fill("Leeds")
+    page.get_by_label("Country").select_option("GB")
+    page.get_by_role("button", name="Reserve and review").click()

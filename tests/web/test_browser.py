@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from tests.cli.terminal import Served, Terminal, terminal_on_dynamodb
-from tests.web.browsing import DESK, PHONE, ended, opened
+from tests.web.browsing import DESK, PHONE, buy, ended, opened
 
 # Of the demo shop: one with many units, one that customers are told to hurry for.
 HEART, FEW = "85123A", "22150"
@@ -26,18 +26,6 @@ def served(
     terminal = Terminal(folder) if request.param == "sqlite" else terminal_on_dynamodb(folder)
     with terminal.serving("--demo") as found:
         yield found
-
-
-def buy(page: Page, sku: str, email: str) -> None:
-    page.goto(f"/shop/products/{sku}")
-    page.get_by_role("button", name="Put into the cart").click()
-    page.get_by_role("button", name="Go to checkout").click()
-    page.get_by_label("E-mail address").fill(email)
-    page.get_by_label("Name").fill("Ada")
-    page.get_by_label("Street and number").fill("1 Main St")
-    page.get_by_label("Town").fill("Leeds")
-    page.get_by_label("Country").select_option("GB")
-    page.get_by_role("button", name="Reserve and review").click()
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without"])
