@@ -56,7 +56,7 @@ def test_staff_run_a_day(chromium: Browser, served: Served, scripts: bool) -> No
     count(page, sku, expected=8, found=7)
     archive(page, sku)
     guest.goto(f"/shop/products/{sku}")
-    expect(guest.get_by_text("not for sale any more")).to_be_visible()
+    expect(guest.get_by_role("heading", name="There is nothing here")).to_be_visible()
     for one in (page, guest):
         assert one.locator("img[src='/evil']").count() == 0
         ended(one)
