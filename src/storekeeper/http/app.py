@@ -18,6 +18,7 @@ from storekeeper.http.express import Express
 from storekeeper.http.gate import Gate, Visits
 from storekeeper.http.security import Door
 from storekeeper.http.strict import Strict, StrictRequest, prepare
+from storekeeper.telemetry.recent import RecentErrors
 
 
 def make_app(
@@ -28,9 +29,11 @@ def make_app(
     max_body_bytes: int,
     public_url: str = "http://127.0.0.1:8000",
     pages: Visits | None = None,
+    recent: RecentErrors | None = None,
 ) -> Litestar:
     """The API over `shop`, whose attributes are the services, the pages that describe it, and
-    `pages`, the shop for people, whose handlers are among the others."""
+    `pages`, the shop for people, whose handlers are among the others. What goes wrong is noted in
+    `recent`."""
 
     app = Litestar(
         route_handlers=[*handlers, Docs],
@@ -61,6 +64,7 @@ def make_app(
         log=shop.log_request,
         behind_tls=public_url.startswith("https://"),
         pages=pages,
+        recent=recent,
     )
     return app
 
@@ -71,6 +75,7 @@ def _told(
     """Answers programs with a problem and people with a page."""
 
     def handle(request: Request[Any, Any, Any], error: Any) -> Answer[bytes]:
+        request.scope["fault"] = type(error).__name__  # type: ignore[typeddict-unknown-key]
         if pages is None or "visit" not in request.scope:
             return as_problem(request, error)
         if isinstance(error, HTTPException):
