@@ -12,7 +12,8 @@ from storekeeper.domain.types import TEXT, Count, Note, ShortText, Struct
 
 # The one record that there is.
 SETTINGS = "shop"
-ReservationSeconds = Annotated[int, msgspec.Meta(ge=60, le=7 * 86_400, examples=[900])]
+# Up to a week.
+Minutes = Annotated[int, msgspec.Meta(ge=1, le=10_080, examples=[15])]
 SellerText = Annotated[str, msgspec.Meta(max_length=1_000, pattern=r"^[^\x00]*$", extra=TEXT)]
 
 
@@ -27,7 +28,7 @@ class ShopValues(Struct, frozen=True, kw_only=True):
     contact_email: Email | None = None
     invoice_seller: SellerText | None = None
     invoice_note: Note | None = None
-    reservation_seconds: ReservationSeconds | None = None
+    reservation_minutes: Minutes | None = None
     low_stock_threshold: Count | None = None
 
 
@@ -60,4 +61,6 @@ def in_force(defaults: InForce, kept: ShopSettings | None) -> InForce:
         return defaults
     said = {name: getattr(kept, name) for name in ShopValues.__struct_fields__}
     given = {name: value for name, value in said.items() if value is not None}
+    if (minutes := given.pop("reservation_minutes", None)) is not None:
+        given["reservation_seconds"] = minutes * 60
     return msgspec.structs.replace(defaults, version=kept.version, **given)

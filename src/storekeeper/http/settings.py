@@ -22,7 +22,7 @@ ApiRequest = Request[Any, Any, Any]
 class SettingsInput(ShopValues, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings anew; what is left out or null is again as the operator set it.
 
-    `reservation_seconds` counts for orders that are placed from then on. `low_stock_threshold`
+    `reservation_minutes` counts for orders that are placed from then on. `low_stock_threshold`
     stands in the form of a new product.
     """
 
