@@ -51,6 +51,9 @@ ORDERS = (
     Route("POST", "/orders/{order}/deliveries", {}, "401 403 403 200 200 403"),
     Route("POST", "/orders/{order}/returns", {}, "401 403 403 200 409 403"),
     Route("POST", "/orders/{order}/cancel", None, "404 409 404 409 409 403"),
+    Route("GET", "/orders/{order}/notes", None, "401 403 403 200 200 403"),
+    Route("POST", "/orders/{order}/notes", {"text": "Rang her"}, "401 403 403 201 201 403"),
+    Route("DELETE", "/orders/{order}/notes/none", None, "401 403 403 404 404 403"),
 )
 CATALOGUE = (
     Route("POST", "/products", {}, "401 403 403 403 422 403"),
@@ -100,6 +103,12 @@ WEBHOOKS = (
     Route("POST", "/deliveries/none/replay", None, "401 403 403 403 404 403"),
     Route("POST", "/deliveries/replay-dead", None, "401 403 403 403 200 403"),
 )
+OFFICE = (
+    Route("GET", "/audit", None, "401 403 403 403 200 403"),
+    Route("GET", "/audit/export", None, "401 403 403 403 200 403"),
+    Route("GET", "/settings", None, "401 403 403 403 200 403"),
+    Route("PUT", "/settings", {}, "401 403 403 403 200 403"),
+)
 # Each of these is tried in one shop, in this order: an order is confirmed, shipped and so on.
 TOGETHER = {
     "orders": ORDERS,
@@ -107,5 +116,6 @@ TOGETHER = {
     "stock": STOCK,
     "reports": REPORTS,
     "webhooks": WEBHOOKS,
+    "office": OFFICE,
 }
-ALL = (*ACCOUNTS, *ORDERS, *CATALOGUE, *STOCK, *REPORTS, *WEBHOOKS)
+ALL = (*ACCOUNTS, *ORDERS, *CATALOGUE, *STOCK, *REPORTS, *WEBHOOKS, *OFFICE)

@@ -10,10 +10,13 @@ import pytest
 
 from storekeeper.domain import stocktakes
 from storekeeper.domain.accounts import Account, ApiKey, Attempts, ResetLink, Session
+from storekeeper.domain.audit import AuditEntry, FieldChange
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.changes import ChangeSet, Claim, Delete, Put
 from storekeeper.domain.invoices import Invoice, Series
+from storekeeper.domain.notes import OrderNote
 from storekeeper.domain.orders import Order
+from storekeeper.domain.shop_settings import SETTINGS, ShopSettings
 from storekeeper.domain.stock import MAIN, Location
 from storekeeper.domain.stocktakes import CountLine, StockTake
 from storekeeper.domain.types import AccountId, OrderId
@@ -62,6 +65,15 @@ def a_take(id: str = "t1", **fields: Any) -> StockTake:
     )  # fmt: skip
 
 
+def an_entry(
+    id: str, by: str = "admin:ada", subject: str = "product:mug", **fields: Any
+) -> AuditEntry:
+    return AuditEntry(
+        id=id, version=1, at=START, by=by, action=fields.pop("action", "product.changed"),
+        subject=subject, expires_at=fields.pop("expires_at", LATER), **fields,
+    )  # fmt: skip
+
+
 def a_line(sku: str, take: StockTake | None = None, **fields: Any) -> CountLine:
     product = a_product(sku, attributes={"EAN": f"40{sku}"})
     line = stocktakes.new_line(take or a_take(), product, 5)
@@ -102,6 +114,15 @@ RECORDS = [
     OrderViews(id=ADA, version=1, views=(OrderView(name="To pack", state="confirmed"),)),
     a_take(category="China"),
     a_line("MUG", counted=4, outcome="moved", found=3),
+    an_entry(
+        "e1", api_key="k1", label="MUG", left_out=3,
+        fields=(FieldChange(field="name", before="Mug", after="Becher ☕"), FieldChange(field="tag")),
+    ),
+    OrderNote(
+        id="n1", version=1, order_id=OrderId("o1"), text="Ring\ntwice", at=START, by="staff:sam",
+        author_id=AccountId("sam"), customer_id=ADA,
+    ),
+    ShopSettings(id=SETTINGS, version=1, shop_name="Ada's", low_stock_threshold=0),
 ]  # fmt: skip
 
 
@@ -200,17 +221,74 @@ async def test_what_has_expired_is_removed_and_nothing_else(store: Store) -> Non
         a_line("MUG", a_take("old", expires_at=past)),
         a_take("good"),
         a_line("MUG", a_take("good")),
+        an_entry("old", expires_at=past),
+        an_entry("good"),
         an_account(),
     )
     assert await store.purge(START, 2) == 2
-    assert await store.purge(START, 100) == 4
+    assert await store.purge(START, 100) == 5
     assert await store.purge(START, 100) == 0
     assert [session.id for session in (await store.list_all(Session)).items] == ["good"]
     assert [link.id for link in (await store.list_all(ResetLink)).items] == ["good"]
     assert (await store.list_all(Attempts)).items == ()
     assert [take.id for take in (await store.list_all(StockTake)).items] == ["good"]
     assert [line.take_id for line in (await store.list_all(CountLine)).items] == ["good"]
+    assert [entry.id for entry in (await store.list_all(AuditEntry)).items] == ["good"]
     assert await store.get(Account, "ada") is not None
+
+
+async def test_find_takes_what_other_fields_must_say(store: Store) -> None:
+    """Whoever asks what Sam did to the mug must be shown all of it, page by page, and no more."""
+    await keep(
+        store,
+        *(an_entry(f"e{number}", by="staff:sam") for number in range(5)),
+        an_entry("e5", by="staff:sam", subject="product:bowl"),
+        an_entry("e6"),
+        an_entry("e7", by="system", action="product.deleted"),
+    )
+
+    async def ids(index: str, value: str, **also: str) -> list[str]:
+        found = await all_items(
+            lambda limit, at: store.find(
+                AuditEntry, index, value, limit=limit, cursor=at, newest_first=True, also=also
+            ),
+            2,
+        )
+        return [entry.id for entry in found]
+
+    assert await ids("subject", "product:mug", by="sam") == ["e4", "e3", "e2", "e1", "e0"]
+    assert await ids("subject", "product:mug", by="ada", action="product.changed") == ["e6"]
+    assert await ids("subject", "product:mug", by="ada", action="product.deleted") == []
+    assert await ids("by", "system") == ["e7"]
+    assert await ids("action", "product.changed", subject="product:bowl") == ["e5"]
+
+
+async def test_notes_are_found_by_order_and_by_whose_order_it_is(store: Store) -> None:
+    """A customer's deletion has to find every note about them."""
+    note = next(record for record in RECORDS if isinstance(record, OrderNote))
+    of_a_guest = msgspec.structs.replace(note, id="n2", customer_id=None)
+    await keep(store, note, of_a_guest)
+    assert (await store.find(OrderNote, "order", "o1")).items == (note, of_a_guest)
+    assert (await store.find(OrderNote, "customer", "ada")).items == (note,)
+    assert await store.count(OrderNote, "order", "o1", at_most=9) == 2
+
+
+async def test_settings_tell_every_process_that_they_changed(store: Store) -> None:
+    """A name that was changed must not stay the old one where it is remembered."""
+    await store.catch_up()
+    before = store.stamp("catalog", "settings")
+    await keep(store, Setting(id="other", version=1, value="x"))
+    assert store.stamp("catalog", "settings") == before
+    await keep(store, ShopSettings(id=SETTINGS, version=1, shop_name="Ada's"))
+    assert store.stamp("catalog", "settings") != before
+
+
+async def test_an_engine_says_what_it_is(store: Store) -> None:
+    facts = await store.facts()
+    assert facts.kind
+    assert facts.place
+    assert facts.file_bytes > 0
+    assert store.lag() >= 0
 
 
 async def test_lines_of_a_count_are_found_by_take_status_product_and_code(store: Store) -> None:

@@ -11,9 +11,10 @@ from storekeeper.domain.accounts import EMAIL, Account, ApiKey, ResetLink, Sessi
 from storekeeper.domain.carts import Cart, CartLine
 from storekeeper.domain.changes import ChangeSet, Claim, Put, Release
 from storekeeper.domain.erasure import RULES, Gone, owners_of, redacted, redacted_record
+from storekeeper.domain.notes import OrderNote
 from storekeeper.domain.orders import Address, Order, Return, Transition
 from storekeeper.domain.stock import MAIN
-from storekeeper.domain.types import AccountId
+from storekeeper.domain.types import AccountId, OrderId
 from storekeeper.domain.views import OrderView, OrderViews
 from storekeeper.domain.work import Setting
 from storekeeper.store.sqlite import kinds
@@ -77,7 +78,11 @@ RECORDS: dict[type[Any], Any] = {
     OrderViews: OrderViews(id=ADA, version=2, views=(OrderView(name="Ada's Leeds"),)),
     ResetLink: ResetLink(id="l", version=1, account_id=ADA, expires_at=LATER, seal="a hash"),
     Order: an_order_of_ada(),
-}
+    OrderNote: OrderNote(
+        id="n", version=1, order_id=OrderId("o"), text="Ada's mother takes it in, 12 Square",
+        at=START, by="staff:sam", author_id=AccountId("sam"), customer_id=ADA,
+    ),
+}  # fmt: skip
 GOES: dict[type[Any], set[str]] = {
     Account: {"email", "name", "password_hash"},
     Session: {"client"},
@@ -85,6 +90,7 @@ GOES: dict[type[Any], set[str]] = {
     Cart: {"lines"},
     OrderViews: {"views"},
     ResetLink: {"seal"},
+    OrderNote: {"text"},
     Order: {"email", "shipping_address", "note", "timeline", "returns"},
 }
 # A new field has to be put here or into the rule, or somebody's data stays for ever.
@@ -98,6 +104,7 @@ STAYS: dict[type[Any], str] = {
     Cart: "id version updated_at expires_at",
     OrderViews: "id version",
     ResetLink: "id version account_id expires_at",
+    OrderNote: "id version order_id at by author_id customer_id",
     Order: (
         "id version number state currency lines total placed_at updated_at expires_at customer_id "
         "fingerprint confirmed_at shipments"

@@ -304,9 +304,9 @@ def test_no_name_and_no_address_adds_a_header(name: str, subject_part: str, loca
         values={"product": product, "data": event.data},
     )
     with pytest.raises((ValueError, email.errors.MessageError)):
-        channel._message(event, letter)
+        channel._message(event, letter, "Shop")
     good = Letter(to=("ada@example.com",), values=letter.values)
-    written = channel._message(event, good).as_bytes()
+    written = channel._message(event, good, "Shop").as_bytes()
     assert sorted(name.lower() for name in email.message_from_bytes(written)) == [
         "auto-submitted",
         "content-type",

@@ -15,14 +15,17 @@ from litestar import Litestar
 from storekeeper.app.shop import Shop
 from storekeeper.http.api_keys import ApiKeysController
 from storekeeper.http.app import make_routes, put_over
+from storekeeper.http.audit import AuditController
 from storekeeper.http.auth import Auth
 from storekeeper.http.health import Operation
 from storekeeper.http.imports import Imports, JobsController
 from storekeeper.http.locations import LocationsController
+from storekeeper.http.order_notes import OrderNotesController
 from storekeeper.http.orders import Orders
 from storekeeper.http.outside import OutsideProfiles
 from storekeeper.http.products import Products, list_categories
 from storekeeper.http.reports import ReportsController
+from storekeeper.http.settings import SettingsController
 from storekeeper.http.stock import Stock
 from storekeeper.http.users import Users
 from storekeeper.http.webhooks import DeliveriesController, WebhooksController
@@ -40,9 +43,12 @@ HANDLERS: Sequence[Any] = (
     Stock,
     LocationsController,
     Orders,
+    OrderNotesController,
     ReportsController,
     WebhooksController,
     DeliveriesController,
+    AuditController,
+    SettingsController,
     Operation,
 )
 
@@ -84,6 +90,7 @@ def make_asgi(shop: Shop, routes: Litestar | None = None) -> Litestar:
         max_body_bytes=settings.max_body_bytes,
         public_url=settings.public_url,
         pages=Pages(shop, public_url=settings.public_url),
+        recent=shop.recent_errors,
     )
     return app
 

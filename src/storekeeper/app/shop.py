@@ -34,6 +34,7 @@ from storekeeper.notify.webhook import Endpoints, Sender
 from storekeeper.services.account_removal import AccountRemoval
 from storekeeper.services.accounts import Accounts
 from storekeeper.services.api_keys import ApiKeys
+from storekeeper.services.audit import AuditLog
 from storekeeper.services.background import Background
 from storekeeper.services.base import Tools
 from storekeeper.services.carts import Carts
@@ -49,9 +50,11 @@ from storekeeper.services.images import Images
 from storekeeper.services.inventory import Inventory
 from storekeeper.services.invoices import Invoices
 from storekeeper.services.jobs import Jobs
+from storekeeper.services.live_settings import LiveSettings
 from storekeeper.services.locations import Locations
 from storekeeper.services.needs import Needs
 from storekeeper.services.order_changes import OrderChanges
+from storekeeper.services.order_notes import OrderNotes
 from storekeeper.services.order_views import SavedOrderViews
 from storekeeper.services.outside_accounts import OutsideAccounts
 from storekeeper.services.picking import Picking
@@ -66,6 +69,7 @@ from storekeeper.services.webhooks import Webhooks
 from storekeeper.store.sqlite.connect import require_folder
 from storekeeper.telemetry.logging import log_line
 from storekeeper.telemetry.metrics import Metrics
+from storekeeper.telemetry.recent import RECENT
 
 if TYPE_CHECKING:
     from storekeeper.http.gate import RateLimiter
@@ -88,6 +92,7 @@ class Shop:
         self._wire_cache(valkey)
         self.client_of = client_finder(settings.trusted_proxies)
         self.log_request = log_line if settings.log_level in ("debug", "info") else None
+        self.live_settings = LiveSettings(self.tools, settings)
         self.catalog_cache = CatalogCache(self.store)
         self.checkout = Checkout(
             self.tools,
@@ -95,6 +100,7 @@ class Shop:
             reservation=timedelta(seconds=settings.reservation_seconds),
             strategy=settings.allocation,
             secrets=self.secrets,
+            live=self.live_settings,
         )
         self.order_changes = OrderChanges(self.tools, self.catalog_cache)
         self.checkout.count = self.order_changes.count = self.metrics.order
@@ -113,6 +119,9 @@ class Shop:
         self.carts = Carts(self.tools)
         self.inventory = Inventory(self.tools)
         self.order_views = SavedOrderViews(self.tools)
+        self.order_notes = OrderNotes(self.tools)
+        self.audit_log = AuditLog(self.tools)
+        self.recent_errors = RECENT
         self.invoices = Invoices(self.tools)
         self.picking = Picking(self.tools, self.catalog_cache)
         self.stock_takes = StockTakes(self.tools)
@@ -220,6 +229,7 @@ class Shop:
                     clock=self.tools.clock,
                     guest_token=self.checkout.guest_token,
                     reset_secret=self.reset_secrets.secret,
+                    in_force=self.live_settings.refresh,
                 )
             )
         self.sns = sns_of(settings, self.store)

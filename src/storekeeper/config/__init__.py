@@ -1,12 +1,13 @@
 """Settings: read once at start from flags, environment and file; passed down, never looked up."""
 
 from storekeeper.config.checks import SHORTEST_SECRET, TABLE_PREFIX, SettingsError, region_of_topics
-from storekeeper.config.reading import PREFIX, load, shown
+from storekeeper.config.reading import PREFIX, SOURCES, load, shown
 from storekeeper.config.settings import Settings
 
 __all__ = [
     "PREFIX",
     "SHORTEST_SECRET",
+    "SOURCES",
     "TABLE_PREFIX",
     "Settings",
     "SettingsError",

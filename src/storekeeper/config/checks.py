@@ -44,6 +44,11 @@ def check_all(settings: Settings) -> None:
     _check_proxies(settings.trusted_proxies)
     _check_public_url(settings.public_url)
     _check_address(settings.mail_from)
+    if settings.contact_email and not _is_address(settings.contact_email):
+        raise SettingsError(
+            f"contact_email = {settings.contact_email!r} can't be used: give an address such as "
+            "help@example.com, without a name, or leave it out"
+        )
     _check_cognito(settings)
     _check_cloudwatch(settings)
     for field in (

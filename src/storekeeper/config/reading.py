@@ -16,6 +16,8 @@ from storekeeper.config.settings import Settings
 
 PREFIX = "STOREKEEPER_"
 SECRET_FIELDS = frozenset({"secret_key", "old_secret_keys", "smtp_password", "cache_url"})
+# What `Settings` says of itself.
+SOURCES = "sources"
 _LIMIT = re.compile(r"Expected `(?:int|float)` (?P<sign>>=|<=) (?P<limit>\S+)")
 
 
@@ -34,7 +36,8 @@ def load(
     # Only text needs to be read as numbers and switches: a file has types of its own.
     values: dict[str, Any] = _from_file(path) if path else {}
     texts: set[str] = set()
-    known = set(Settings.__struct_fields__)
+    sources = dict.fromkeys(values, f"file {path}")
+    known = set(Settings.__struct_fields__) - {SOURCES}
     for name, text in environ.items():
         field = name.removeprefix(PREFIX).lower()
         if not name.startswith(PREFIX) or field == "config":
@@ -43,14 +46,17 @@ def load(
             raise SettingsError(f"{name} is set, but there is no such setting; see `config --help`")
         values[field] = text
         texts.add(field)
+        sources[field] = name
     given = {name: value for name, value in (flags or {}).items() if value is not None}
     values.update(given)
-    return _convert(values, texts - given.keys())
+    sources |= {name: f"--{name.replace('_', '-')}" for name in given}
+    return msgspec.structs.replace(_convert(values, texts - given.keys()), sources=sources)
 
 
 def shown(settings: Settings) -> dict[str, Any]:
     """The settings for people to look at, secrets hidden."""
     found: dict[str, Any] = msgspec.to_builtins(settings)
+    del found[SOURCES]
     return {
         name: "(hidden)" if name in SECRET_FIELDS and value else value
         for name, value in found.items()
@@ -69,6 +75,7 @@ def _from_file(path: Path) -> dict[str, Any]:
 def _convert(values: dict[str, Any], texts: set[str]) -> Settings:
     """`texts`: the settings that came as text and may stand for another type."""
     known = {field.name: field for field in msgspec.structs.fields(Settings)}
+    del known[SOURCES]
     converted: dict[str, Any] = {}
     for name, value in values.items():
         if name not in known:

@@ -57,6 +57,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # line breaks or |. Empty: the shop's name, and nothing.
     invoice_seller: Annotated[str, msgspec.Meta(max_length=1_000)] = ""
     invoice_note: Annotated[str, msgspec.Meta(max_length=2_000)] = ""
+    # Where customers ask; stands on pages and invoices, and mails name it for answers. Empty: none.
+    contact_email: str = ""
+    # The reorder point that the form of a new product begins with; none where it is left out.
+    low_stock_threshold: Natural | None = None
     currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")] = "GBP"
     # Signs access tokens and guests' links; made and kept beside the database when empty.
     secret_key: str = ""
@@ -103,6 +107,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sns_stock_topic: str = ""
     delivery_attempts: Positive = 12
     shutdown_seconds: Positive = 20
+
+    # Where each that isn't a default came from; no setting of its own.
+    sources: dict[str, str] = {}
 
     def __post_init__(self) -> None:
         checks.check_all(self)

@@ -26,6 +26,8 @@ Scope = Literal[
     "users:write",
     "webhooks:write",
     "reports:read",
+    "audit:read",
+    "settings:write",
 ]
 SCOPES: tuple[Scope, ...] = Scope.__args__  # type: ignore[attr-defined]
 ROLE_SCOPES: dict[Role, frozenset[str]] = {

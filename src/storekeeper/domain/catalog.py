@@ -85,6 +85,18 @@ class Product(ProductDetails, frozen=True, kw_only=True):
         return self.status == "active" and not self.is_parent
 
 
+_DEFAULTS: dict[str, object] = {
+    field.name: (
+        field.default_factory()
+        if field.default_factory is not msgspec.NODEFAULT
+        else None
+        if field.default is msgspec.NODEFAULT
+        else field.default
+    )
+    for field in msgspec.structs.fields(ProductDetails)
+}
+
+
 def check(details: ProductDetails) -> None:
     """Raises `Invalid` for details that contradict each other."""
     check_currency(details.price.currency, "price.currency")
@@ -136,6 +148,24 @@ def revise(product: Product, details: ProductDetails, *, now: datetime) -> Produ
         updated_at=now,
         **msgspec.structs.asdict(details),
     )
+
+
+def differences(
+    before: ProductDetails | None, after: ProductDetails | None
+) -> tuple[dict[str, object], dict[str, object]]:
+    """The fields that differ, as they were and as they are. Of a product that is made or removed
+    those that say more than their default."""
+    left: dict[str, object] = {}
+    right: dict[str, object] = {}
+    for name, default in _DEFAULTS.items():
+        old = default if before is None else getattr(before, name)
+        new = default if after is None else getattr(after, name)
+        if old != new:
+            if before is not None:
+                left[name] = old
+            if after is not None:
+                right[name] = new
+    return left, right
 
 
 def details_of(product: ProductDetails) -> ProductDetails:

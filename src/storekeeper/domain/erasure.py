@@ -22,12 +22,15 @@ from storekeeper.domain.accounts import (
     ResetLink,
     Session,
 )
+from storekeeper.domain.audit import AuditEntry
 from storekeeper.domain.carts import Cart
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.changes import ChangeSet, Put
 from storekeeper.domain.invoices import Invoice, Series
+from storekeeper.domain.notes import OrderNote
 from storekeeper.domain.orders import Order
 from storekeeper.domain.pictures import Picture
+from storekeeper.domain.shop_settings import ShopSettings
 from storekeeper.domain.stock import Location
 from storekeeper.domain.stocktakes import CountLine, StockTake
 from storekeeper.domain.views import OrderViews
@@ -41,7 +44,7 @@ from storekeeper.domain.work import (
     WebhookEndpoint,
 )
 
-# What a key's name becomes: a name has at least one letter.
+# What a key's name or a note becomes: it has at least one letter.
 UNNAMED = "removed"
 
 
@@ -70,6 +73,8 @@ RULES: dict[type[Any], Rule | None] = {
     # A hash over the address, which could be guessed.
     ResetLink: Rule(_account_of, _without(seal="")),
     Order: Rule(lambda order: order.customer_id, ordering.redacted),
+    # What staff wrote of a customer.
+    OrderNote: Rule(lambda note: note.customer_id, _without(text=UNNAMED)),
     # What was sold, to nobody: the buyer is the order's.
     Invoice: None,
     Series: None,
@@ -92,6 +97,9 @@ RULES: dict[type[Any], Rule | None] = {
     Setting: None,
     Traffic: None,
     Picture: None,
+    ShopSettings: None,
+    # Names accounts by their ids alone, as the ledger does.
+    AuditEntry: None,
 }
 
 

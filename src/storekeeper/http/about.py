@@ -43,5 +43,7 @@ TAGS: Mapping[str, str] = {
     "api keys": "Keys for integrations, shown once.",
     "webhooks": "Where integrators want events, and how sending them went.",
     "reports": "The shop in figures.",
+    "audit": "Who changed what, with what it was before and after.",
+    "settings": "What the shop says of itself and how long it reserves.",
     "operation": "For load balancers, supervisors, Prometheus and programs that read this.",
 }

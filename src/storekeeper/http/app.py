@@ -18,6 +18,7 @@ from storekeeper.http.express import Express
 from storekeeper.http.gate import Gate, Visits
 from storekeeper.http.security import Door
 from storekeeper.http.strict import Strict, StrictRequest, prepare
+from storekeeper.telemetry.recent import RecentErrors
 
 
 def make_app(
@@ -28,11 +29,20 @@ def make_app(
     max_body_bytes: int,
     public_url: str = "http://127.0.0.1:8000",
     pages: Visits | None = None,
+    recent: RecentErrors | None = None,
 ) -> Litestar:
     """The API over `shop`, whose attributes are the services, the pages that describe it, and
-    `pages`, the shop for people, whose handlers are among the others."""
+    `pages`, the shop for people, whose handlers are among the others. What goes wrong is noted in
+    `recent`."""
     app = make_routes(handlers, lifespan=lifespan, max_body_bytes=max_body_bytes)
-    put_over(app, shop, max_body_bytes=max_body_bytes, public_url=public_url, pages=pages)
+    put_over(
+        app,
+        shop,
+        max_body_bytes=max_body_bytes,
+        public_url=public_url,
+        pages=pages,
+        recent=recent,
+    )
     return app
 
 
@@ -63,7 +73,13 @@ def make_routes(
 
 
 def put_over(
-    app: Litestar, shop: Any, *, max_body_bytes: int, public_url: str, pages: Visits | None
+    app: Litestar,
+    shop: Any,
+    *,
+    max_body_bytes: int,
+    public_url: str,
+    pages: Visits | None,
+    recent: RecentErrors | None = None,
 ) -> None:
     """Lets the routes serve `shop`, in place of another that is closed."""
     app.state.shop = shop
@@ -81,6 +97,7 @@ def put_over(
         log=shop.log_request,
         behind_tls=public_url.startswith("https://"),
         pages=pages,
+        recent=recent,
     )
 
 
@@ -91,6 +108,7 @@ def _told(
 
     def handle(request: Request[Any, Any, Any], error: Any) -> Answer[bytes]:
         pages: Visits | None = request.app.state.pages
+        request.scope["fault"] = type(error).__name__  # type: ignore[typeddict-unknown-key]
         if pages is None or "visit" not in request.scope:
             return as_problem(request, error)
         if isinstance(error, HTTPException):

@@ -18,6 +18,7 @@ from storekeeper.http.security import Authenticator
 from storekeeper.store import asking
 from storekeeper.telemetry.logging import AccessLine
 from storekeeper.telemetry.metrics import PROBES
+from storekeeper.telemetry.recent import RecentErrors, Trouble
 
 # Every answer has these unless it says otherwise itself (OWASP, REST security).
 GUARDS: tuple[tuple[bytes, bytes], ...] = (
@@ -77,6 +78,7 @@ class Gate:
         log: Callable[[AccessLine], None] | None,
         behind_tls: bool = False,
         pages: Visits | None = None,
+        recent: RecentErrors | None = None,
     ) -> None:
         self._app = app
         self._authenticator = authenticator
@@ -88,6 +90,7 @@ class Gate:
         self._log = log
         self._guards = (*GUARDS, HSTS) if behind_tls else GUARDS
         self._pages = pages
+        self._recent = recent or RecentErrors()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -163,7 +166,8 @@ class Gate:
             seconds = time.perf_counter() - started
             self._finish(scope, method, principal, status or 500, seconds, request_id)
 
-    def _refusal(self, scope: Scope, error: Exception, request_id: str) -> Answer[bytes]:
+    def _refusal(self, scope: Any, error: Exception, request_id: str) -> Answer[bytes]:
+        scope["fault"] = type(error).__name__
         if self._pages is not None and "visit" in scope:
             return self._pages.refuse(scope, error)
         return problems.of_error(error, request_id)
@@ -179,6 +183,17 @@ class Gate:
     ) -> None:
         route = scope.get("path_template") or "unknown"
         self._metrics.observe(method, route, status, seconds)
+        if status >= 500 and scope["path"] not in PROBES:
+            self._recent.add(
+                Trouble(
+                    at=self._clock(),
+                    kind=scope.get("fault", ""),
+                    request_id=request_id,
+                    method=method,
+                    route=route,
+                    status=status,
+                )
+            )
         if self._log is not None:
             self._log(
                 AccessLine(

@@ -7,7 +7,7 @@ recognised. Nothing in an address, a name or a subject can add a header.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from email.errors import MessageError
 from email.headerregistry import Address
@@ -27,6 +27,7 @@ from storekeeper.domain.accounts import Account
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.events import Event
 from storekeeper.domain.orders import Order
+from storekeeper.domain.shop_settings import InForce
 from storekeeper.domain.types import Struct
 from storekeeper.notify.port import DELIVERED, Outcome, failed
 from storekeeper.store.port import Store
@@ -72,6 +73,7 @@ class Mail:
         clock: Callable[[], datetime],
         guest_token: Callable[[str], str],
         reset_secret: Callable[[str], str],
+        in_force: Callable[[], Awaitable[InForce]] | None = None,
         timeout: float = TIMEOUT_S,
     ) -> None:
         self._store = store
@@ -79,6 +81,7 @@ class Mail:
         self._clock = clock
         self._guest_token = guest_token
         self._reset_secret = reset_secret
+        self._in_force = in_force
         self._timeout = timeout
         self._templates = Environment(
             loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -96,8 +99,14 @@ class Mail:
         letter = await self._letter(event)
         if letter is None or not letter.to:
             return DELIVERED  # whoever it was for is gone
+        shop_name, contact = self._settings.shop_name, self._settings.contact_email
+        if self._in_force is not None:
+            found = await self._in_force()
+            shop_name, contact = found.shop_name, found.contact_email
         try:
-            message = self._message(event, letter)
+            message = self._message(event, letter, shop_name)
+            if contact:
+                message["Reply-To"] = Address(addr_spec=contact)
         except (ValueError, MessageError):
             return failed("the address can't be written into a mail", is_final=True)
         return await self._send(message, letter.to)
@@ -168,19 +177,17 @@ class Mail:
         base = self._settings.public_url.rstrip("/")
         return f"{base}{path}" + (f"?{urlencode(query)}" if query else "")
 
-    def _message(self, event: Event, letter: Letter) -> EmailMessage:
+    def _message(self, event: Event, letter: Letter, shop_name: str) -> EmailMessage:
         template = _TEMPLATES[event.kind]
         values = {
             **letter.values,
-            "shop_name": self._settings.shop_name,
+            "shop_name": shop_name,
             "public_url": self._settings.public_url.rstrip("/"),
         }
         text = self._templates.get_template(f"{template}.txt").render(values)
         subject, _, body = text.partition("\n")
         message = EmailMessage(policy=SMTP)
-        sender = Address(
-            display_name=_one_line(self._settings.shop_name), addr_spec=self._settings.mail_from
-        )
+        sender = Address(display_name=_one_line(shop_name), addr_spec=self._settings.mail_from)
         message["Message-ID"] = f"<{event.id}@{sender.domain or 'localhost'}>"
         message["Date"] = format_datetime(self._clock())
         message["From"] = sender

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 
 from storekeeper.domain import events
@@ -9,6 +10,7 @@ from storekeeper.domain.accounts import EMAIL, Account, ApiKey, normal_email
 from storekeeper.domain.carts import Cart
 from storekeeper.domain.changes import ChangeSet, Delete, Put, Release, Stale
 from storekeeper.domain.errors import Forbidden, NotFound, OpenOrders
+from storekeeper.domain.notes import MOST_NOTES, OrderNote
 from storekeeper.domain.ordering import without_personal_data
 from storekeeper.domain.orders import OPEN_STATES, Order
 from storekeeper.domain.types import AccountId
@@ -66,6 +68,7 @@ class AccountRemoval:
         while True:
             page = await self._store.find(Account, "status", "deleting", limit=limit, cursor=cursor)
             for account in page.items:
+                await self._clear_notes(account.id)
                 is_clear = await self._clear_orders(BY_SYSTEM, account.id, pages=None)
                 if is_clear and account.updated_at <= self._tools.clock() - SETTLED_AFTER:
                     done += await self._settle(account)
@@ -75,6 +78,7 @@ class AccountRemoval:
 
     async def _remove(self, call: Call, account_id: AccountId) -> None:
         await with_fresh_reads(lambda: self._close(call, account_id))
+        await self._clear_notes(account_id)
         await self._clear_orders(call, account_id, pages=PAGES_IN_REQUEST)
 
     async def _close(self, call: Call, account_id: AccountId) -> None:
@@ -102,6 +106,12 @@ class AccountRemoval:
             guard
             + await ending_sessions(self._store, account, closed)
             + ChangeSet(
+                puts=self._tools.audited(
+                    call.principal,
+                    "account.deleted",
+                    f"account:{account.id}",
+                    before={"role": account.role},
+                ),
                 deletes=tuple(Delete("ApiKey", key.id, key.version) for key in keys)
                 + ((Delete("Cart", cart.id, cart.version),) if cart is not None else ())
                 + ((Delete("OrderViews", views.id, views.version),) if views is not None else ()),
@@ -120,6 +130,17 @@ class AccountRemoval:
                     f"order {page.items[0].number} is {state}; cancel it or wait until it is shipped",
                     number=page.items[0].number,
                 )
+
+    async def _clear_notes(self, account_id: AccountId) -> None:
+        """Removes what staff wrote about somebody's orders."""
+        while True:
+            page = await self._store.find(OrderNote, "customer", account_id, limit=MOST_NOTES)
+            for note in page.items:
+                with contextlib.suppress(Stale):  # its author was faster
+                    delete = Delete("OrderNote", note.id, note.version)
+                    await self._store.commit(ChangeSet(deletes=(delete,)))
+            if page.next is None:
+                return
 
     async def _clear_orders(self, call: Call, account_id: AccountId, pages: int | None) -> bool:
         """Whether all orders are free of personal data; one that is still open needs its address

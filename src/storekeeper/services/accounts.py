@@ -105,6 +105,7 @@ class Accounts:
         if password is not None:
             password_hash = await self._passwords.hash_new(password, about=(email, name))
         account, change = self._new(call.principal, email, name, role, password_hash)
+        change += self._audited_new(call, account)
         try:
             await self._store.commit(change)
         except Taken:
@@ -131,6 +132,8 @@ class Accounts:
                         call.principal, person.email, _clean_name(person.name), person.role, ""
                     )
                     parts.append(made)
+                    if person.role != "customer":
+                        parts.append(self._audited_new(call, accounts[address]))
             try:
                 if parts:
                     await self._store.commit(_all_of(parts))
@@ -223,7 +226,15 @@ class Accounts:
             told = account_event(
                 account, events.ROLE_CHANGED, step, role=role, before=account.role, by=step.by
             )
-            await self._store.commit(guard + ChangeSet(puts=(Put(promoted),), events=(told,)))
+            entry = self._tools.audited(
+                call.principal,
+                "account.role_changed",
+                f"account:{account.id}",
+                before={"role": account.role},
+                after={"role": role},
+            )
+            change = ChangeSet(puts=(Put(promoted), *entry), events=(told,))
+            await self._store.commit(guard + change)
             return promoted
 
         return await with_fresh_reads(attempt)
@@ -277,6 +288,15 @@ class Accounts:
         return account, ChangeSet(
             puts=(Put(account),), claims=(email_claim(email, account.id),), events=told
         )
+
+    def _audited_new(self, call: Call, account: Account) -> ChangeSet:
+        entry = self._tools.audited(
+            call.principal,
+            "account.created",
+            f"account:{account.id}",
+            after={"role": account.role},
+        )
+        return ChangeSet(puts=entry)
 
     async def _made_before(self, call: Call) -> Registered | None:
         before = await made_before(self._store, call)

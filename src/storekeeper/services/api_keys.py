@@ -61,9 +61,11 @@ class ApiKeys:
             if key is None or not (is_own or call.principal.may("users:write")):
                 raise NotFound(f"there is no API key {api_key_id}")
             try:
-                await self._store.commit(
-                    ChangeSet(deletes=(Delete("ApiKey", key.id, key.version),))
+                entry = self._tools.audited(
+                    call.principal, "api_key.revoked", f"api_key:{key.id}", before=_told(key)
                 )
+                delete = Delete("ApiKey", key.id, key.version)
+                await self._store.commit(ChangeSet(puts=entry, deletes=(delete,)))
             except Stale:
                 continue  # revoked by somebody else: the next look finds nothing
             return
@@ -99,8 +101,11 @@ class ApiKeys:
             created_at=now,
             expires_at=expires_at,
         )
+        entry = self._tools.audited(
+            call.principal, "api_key.created", f"api_key:{key.id}", after=_told(key)
+        )
         change = ChangeSet(
-            puts=(Put(key),), checks=(Check("Account", account.id, account.version),)
+            puts=(Put(key), *entry), checks=(Check("Account", account.id, account.version),)
         )
         owner = await commit_once(self._store, call, key.id, change)
         if owner != key.id:
@@ -112,3 +117,12 @@ class ApiKeys:
         if key is None:
             raise NotFound("the key that this Idempotency-Key made was revoked")
         return CreatedKey(api_key=key, text=None, is_replay=True)
+
+
+def _told(key: ApiKey) -> dict[str, object]:
+    """What the audit log says of a key; its name is its owner's own words and goes with them."""
+    return {
+        "owner": f"account:{key.account_id}",
+        "scopes": key.scopes,
+        "expires_at": key.expires_at,
+    }

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
 
+from storekeeper.domain import audit
 from storekeeper.domain.accounts import SYSTEM, Principal
-from storekeeper.domain.changes import ChangeSet, Claim, LevelMoved, Stale, Taken
+from storekeeper.domain.audit import Action
+from storekeeper.domain.changes import ChangeSet, Claim, LevelMoved, Put, Stale, Taken
 from storekeeper.domain.errors import Conflict, Forbidden, KeyReused
 from storekeeper.domain.ordering import Step
 from storekeeper.domain.types import Struct
@@ -30,6 +32,34 @@ class Tools(Struct, frozen=True, kw_only=True):
 
     def step(self, principal: Principal) -> Step:
         return Step(now=self.clock(), by=principal.name, new_id=self.new_id)
+
+    def audited(
+        self,
+        principal: Principal,
+        action: Action,
+        subject: str,
+        *,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+        label: str = "",
+        reference: str = "",
+    ) -> tuple[Put, ...]:
+        """The entry of the audit log that goes into the change set of what it tells of; none for
+        a change that left everything as it was."""
+        entry = audit.entry(
+            self.new_id(),
+            principal,
+            action,
+            subject,
+            now=self.clock(),
+            before=before,
+            after=after,
+            label=label,
+            reference=reference,
+        )
+        if before is not None and after is not None and not entry.fields:
+            return ()
+        return (Put(entry),)
 
 
 class Call(Struct, frozen=True, kw_only=True):

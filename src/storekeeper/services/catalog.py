@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from storekeeper.domain import catalog, events
 from storekeeper.domain.accounts import Principal
+from storekeeper.domain.audit import Action
 from storekeeper.domain.catalog import (
     ImageUrl,
     Product,
@@ -163,7 +164,7 @@ class Catalog:
             checks = await self._checked_parent(None, plain)
             checks += await checked_picture(self._store, None, plain.image_url)
             change = ChangeSet(
-                puts=(Put(product),),
+                puts=(Put(product), *self._audited(call, "product.created", None, product)),
                 checks=checks,
                 claims=claims_of(product),
                 events=(self._event(events.PRODUCT_CREATED, product),),
@@ -203,6 +204,7 @@ class Catalog:
             product = await self._existing(product_id, if_match)
             await self._store.commit(
                 ChangeSet(
+                    puts=self._audited(call, "product.deleted", product, None),
                     deletes=(Delete("Product", product.id, product.version),),
                     releases=tuple(Release(*key) for key in catalog.claims(product).items()),
                     unreferenced=(product.id,),
@@ -229,9 +231,12 @@ class Catalog:
             claims, releases = moved_claims(product, revised)
             checks = await self._checked_parent(product, details)
             checks += await checked_picture(self._store, product.image_url, details.image_url)
+            action: Action = (
+                "product.archived" if _archives(product, revised) else "product.changed"
+            )
             await self._store.commit(
                 ChangeSet(
-                    puts=(Put(revised),),
+                    puts=(Put(revised), *self._audited(call, action, product, revised)),
                     checks=checks,
                     claims=claims,
                     releases=releases,
@@ -300,6 +305,11 @@ class Catalog:
         if variants.items:
             return InUse(f"{sku} has variants; delete these first, or archive it instead")
         return InUse(f"orders refer to {sku}; archive it instead")
+
+    def _audited(
+        self, call: Call, action: Action, before: Product | None, after: Product | None
+    ) -> tuple[Put, ...]:
+        return audited_product(self._tools, call.principal, action, before, after)
 
     def _event(self, kind: str, product: Product) -> Event:
         return Event(
@@ -382,9 +392,36 @@ def exists_already(claim: Claim) -> AlreadyExists:
     return AlreadyExists(text, field=field, product_id=claim.owner)
 
 
+def audited_product(
+    tools: Tools,
+    principal: Principal,
+    action: Action,
+    before: Product | None,
+    after: Product | None,
+    reference: str = "",
+) -> tuple[Put, ...]:
+    """The entry of the audit log that tells of a product's change."""
+    product = after or before
+    if product is None:
+        return ()
+    left, right = catalog.differences(before, after)
+    return tools.audited(
+        principal,
+        action,
+        f"product:{product.id}",
+        before=None if before is None else left,
+        after=None if after is None else right,
+        label=product.sku,
+        reference=reference,
+    )
+
+
+def _archives(before: Product, after: Product) -> bool:
+    return before.status != "archived" and after.status == "archived"
+
+
 def _kind_of(before: Product, after: Product) -> str:
-    archived = before.status != "archived" and after.status == "archived"
-    return events.PRODUCT_ARCHIVED if archived else events.PRODUCT_UPDATED
+    return events.PRODUCT_ARCHIVED if _archives(before, after) else events.PRODUCT_UPDATED
 
 
 def _seen_by(principal: Principal, listed: Listed) -> Listed:

@@ -42,6 +42,7 @@ from storekeeper.domain.types import (
 )
 from storekeeper.services.base import ATTEMPTS, Call, Tools, require_of_key
 from storekeeper.services.catalog_cache import CatalogCache
+from storekeeper.services.live_settings import LiveSettings
 from storekeeper.services.order_numbers import new_number
 
 # Products that a refusal's words name; its `lines` name all.
@@ -84,7 +85,8 @@ class Placed(Struct, frozen=True, kw_only=True):
 
 
 class Checkout:
-    """`reservation` is how long placing holds stock; `secret` signs guests' links."""
+    """`reservation` is how long placing holds stock, unless `live` settings say it; `secrets` sign
+    guests' links."""
 
     def __init__(
         self,
@@ -94,11 +96,13 @@ class Checkout:
         reservation: timedelta = timedelta(minutes=15),
         strategy: str = "one_if_possible",
         secrets: Sequence[bytes],
+        live: LiveSettings | None = None,
     ) -> None:
         self._tools = tools
         self._store = tools.store
         self._catalog = catalog
         self._reservation = reservation
+        self._live = live
         self._strategy = STRATEGIES[strategy]
         self._secrets = secrets
         self.count: Callable[[str], None] = lambda outcome: None
@@ -125,6 +129,8 @@ class Checkout:
 
     async def _place(self, call: Call, request: PlaceOrder, order_id: OrderId) -> Placed:
         email = await self._email_for(call.principal, request)
+        if self._live is not None:
+            self._reservation = (await self._live.refresh()).reservation
         for _ in range(ATTEMPTS):
             products = await self._catalog.products(request.lines)
             try:

@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Literal
+from typing import Literal, Protocol
 
+from storekeeper.domain.accounts import Principal
+from storekeeper.domain.changes import ChangeSet, Put
 from storekeeper.domain.errors import Invalid
 from storekeeper.domain.types import Struct
 from storekeeper.domain.work import RowError
@@ -115,11 +117,14 @@ class Importer:
 
         def rows(checking: bool) -> Rows:
             return ProductRows(
-                self._tools, import_id, call.principal.name, self._currency, checking=checking
+                self._tools, import_id, call.principal, self._currency, checking=checking
             )
 
         run = Run(self._store, self._chunk, rows, on_progress, on_errors, keep, after)
-        return await run.all(source, import_id, mode, dry_run)
+        report = await run.all(source, import_id, mode, dry_run)
+        if keep is None:
+            await self._sum_up(call, "products", report)
+        return report
 
     async def import_stock(
         self,
@@ -145,7 +150,48 @@ class Importer:
             return StockRows(self._tools, import_id, call.principal.name, checking=checking)
 
         run = Run(self._store, self._chunk, rows, on_progress, on_errors, keep, after)
-        return await run.all(source, import_id, mode, dry_run)
+        report = await run.all(source, import_id, mode, dry_run)
+        if keep is None:
+            await self._sum_up(call, "stock", report)
+        return report
+
+    async def _sum_up(self, call: Call, kind: Kind, report: ImportReport) -> None:
+        """Of an import that is no job, whose end would tell of it."""
+        if not report.dry_run:
+            summary = audited_import(self._tools, call.principal, kind, report.import_id, report)
+            if summary:
+                await self._store.commit(ChangeSet(puts=summary))
+
+
+class Figures(Protocol):
+    """Rows by what became of them."""
+
+    @property
+    def created(self) -> int: ...
+    @property
+    def updated(self) -> int: ...
+    @property
+    def unchanged(self) -> int: ...
+    @property
+    def failed(self) -> int: ...
+
+
+def audited_import(
+    tools: Tools, principal: Principal, kind: str, import_id: str, figures: Figures
+) -> tuple[Put, ...]:
+    """The entry of the audit log that sums an import up; none where it changed nothing."""
+    if not (figures.created or figures.updated):
+        return ()
+    subject = f"import:{import_id}"
+    return tools.audited(
+        principal,
+        "products.imported" if kind == "products" else "stock.imported",
+        subject,
+        after={
+            name: getattr(figures, name) for name in ("created", "updated", "unchanged", "failed")
+        },
+        reference=subject,
+    )
 
 
 class Run:

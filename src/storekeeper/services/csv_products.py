@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from storekeeper.domain import catalog, events
+from storekeeper.domain.accounts import Principal
 from storekeeper.domain.catalog import Product, ProductDetails
 from storekeeper.domain.changes import (
     ChangeSet,
@@ -28,7 +29,7 @@ from storekeeper.domain.pictures import Picture, name_of
 from storekeeper.domain.types import ProductId, Struct, fold_sku
 from storekeeper.domain.work import RowError
 from storekeeper.services.base import Tools
-from storekeeper.services.catalog import claims_of, moved_claims, untracking_guards
+from storekeeper.services.catalog import audited_product, claims_of, moved_claims, untracking_guards
 from storekeeper.services.csv_format import PRODUCT_COLUMNS, PRODUCT_FIELDS, price_of
 from storekeeper.services.csv_plan import Plan
 from storekeeper.services.csv_reader import Cells
@@ -73,7 +74,7 @@ class ProductRows:
     stand_alone = False
 
     def __init__(
-        self, tools: Tools, import_id: str, by: str, currency: str, *, checking: bool
+        self, tools: Tools, import_id: str, by: Principal, currency: str, *, checking: bool
     ) -> None:
         self._tools = tools
         self._import_id = import_id
@@ -335,7 +336,7 @@ class ProductRows:
         if not items or self._checking:
             return
         plan.change = ChangeSet(
-            puts=tuple(Put(item.product) for item in items),
+            puts=(*(Put(item.product) for item in items), *self._audited(items)),
             checks=tuple(
                 dict.fromkeys([*(check for item in items for check in item.checks), *plan.checks])
             ),
@@ -350,13 +351,26 @@ class ProductRows:
                     at=self._tools.clock(),
                     data={
                         "import_id": self._import_id,
-                        "by": self._by,
+                        "by": self._by.name,
                         "created": plan.created,
                         "updated": plan.updated,
                     },
                 ),
             ),
         )
+
+    def _audited(self, items: Sequence[Item]) -> Iterator[Put]:
+        """What the import changed. What it made is in its summary and in the product itself."""
+        for item in items:
+            if item.before is not None:
+                yield from audited_product(
+                    self._tools,
+                    self._by,
+                    "product.changed",
+                    item.before,
+                    item.product,
+                    reference=f"import:{self._import_id}",
+                )
 
 
 def _same_options(line: int) -> RowError:

@@ -8,18 +8,22 @@ import csv
 import itertools
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
+from storekeeper.domain.accounts import Principal
 from storekeeper.domain.changes import ChangeSet, Put, Refusal, Stale
 from storekeeper.domain.errors import ShopError
+from storekeeper.domain.types import AccountId
 from storekeeper.domain.work import Job, RowError
 from storekeeper.services.base import Tools, with_fresh_reads
 from storekeeper.services.csv_format import ERROR_COLUMNS, restore, rows_text
-from storekeeper.services.csv_import import ImportReport, Progress
+from storekeeper.services.csv_import import ImportReport, Progress, audited_import
 from storekeeper.services.csv_keeping import Mark, Tally
 from storekeeper.services.leases import Tenure
+
+SCOPES: dict[str, str] = {"products": "products:write", "stock": "stock:write"}
 
 
 class Lost(Exception):
@@ -39,6 +43,7 @@ class Run:
         lease_seconds: float,
         tick_seconds: float,
     ) -> None:
+        self._tools = tools
         self._store = tools.store
         self._clock = tools.clock
         self._errors = errors
@@ -129,7 +134,7 @@ class Run:
 
     async def end(self, report: ImportReport) -> None:
         is_good = report.applied or report.dry_run
-        await self._put(
+        await self._end(
             state="done" if is_good else "failed",
             done=self.job.total,
             rows=report.rows,
@@ -153,7 +158,7 @@ class Run:
             # A dry run tells of what would be made, and didn't come to its end.
             kept = dict.fromkeys(kept, 0)
             outcome = "nothing was written"
-        await self._put(state="failed", errors=errors, message=f"{message}; {outcome}", **kept)
+        await self._end(state="failed", errors=errors, message=f"{message}; {outcome}", **kept)
 
     async def lay_down(self) -> None:
         """Gives the job back, for the next process or start."""
@@ -185,6 +190,17 @@ class Run:
                 failed=progress.failed,
             )
             await self._store.commit(ChangeSet(puts=(Put(job),)))
+            self.job = job
+
+    async def _end(self, **changes: Any) -> None:
+        """The job's last version, with its line in the audit log."""
+        async with self._lock:
+            job = self._changed(**changes)
+            summary: tuple[Put, ...] = ()
+            if not job.dry_run:
+                principal = principal_of(job)
+                summary = audited_import(self._tools, principal, job.kind, job.id, job)
+            await self._store.commit(ChangeSet(puts=(Put(job), *summary)))
             self.job = job
 
     async def _put(self, **changes: Any) -> None:
@@ -223,3 +239,13 @@ class Run:
         text = rows_text((str(error.line), error.field, error.reason) for error in bad)
         with self._errors.open("a", encoding="utf-8", newline="") as file:
             file.write(text)
+
+
+def principal_of(job: Job) -> Principal:
+    """Who asked for the job, with the right to do it, which was checked when it was asked for."""
+    role, _, account_id = job.created_by.partition(":")
+    return Principal(
+        account_id=AccountId(account_id) if account_id else None,
+        role=cast(Any, role),
+        scopes=frozenset({SCOPES[job.kind]}),
+    )

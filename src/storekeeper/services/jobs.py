@@ -13,7 +13,6 @@ import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
 
 import structlog
 
@@ -25,12 +24,11 @@ from storekeeper.domain.errors import (
     ShopError,
     StoreUnavailable,
 )
-from storekeeper.domain.types import AccountId
 from storekeeper.domain.work import Job
 from storekeeper.services.base import Call, Tools, commit_once, fingerprint, made_before, require
 from storekeeper.services.csv_format import ERROR_COLUMNS, rows_text
 from storekeeper.services.csv_import import Importer, ImportReport, Kind, Mode
-from storekeeper.services.job_run import Lost, Run
+from storekeeper.services.job_run import SCOPES, Lost, Run, principal_of
 from storekeeper.services.leases import Tenure
 from storekeeper.services.uploads import keep, pieces_of
 from storekeeper.store.port import Page
@@ -47,7 +45,6 @@ PURGE_S = 3_600.0
 KEPT = timedelta(days=30)
 PURGED_AT_ONCE = 100
 ENDED = ("done", "failed")
-SCOPES: dict[str, str] = {"products": "products:write", "stock": "stock:write"}
 
 
 class Jobs:
@@ -238,7 +235,7 @@ class Jobs:
 
     async def _import(self, run: Run) -> ImportReport:
         job = run.job
-        upload, call = self._upload(job.id), Call(principal=_principal_of(job))
+        upload, call = self._upload(job.id), Call(principal=principal_of(job))
         mode: Mode = "skip_bad" if job.skip_bad else "all_or_nothing"
         action = (
             self._importer.import_products
@@ -287,13 +284,3 @@ class Jobs:
 
     def _errors(self, job_id: str) -> Path:
         return self._folder / f"{job_id}.errors.csv"
-
-
-def _principal_of(job: Job) -> Principal:
-    """Who asked for the job, with the right to do it, which was checked when it was asked for."""
-    role, _, account_id = job.created_by.partition(":")
-    return Principal(
-        account_id=AccountId(account_id) if account_id else None,
-        role=cast(Any, role),
-        scopes=frozenset({SCOPES[job.kind]}),
-    )

@@ -93,7 +93,14 @@ class Locations:
             id=LocationId(data.id), version=1, name=data.name, priority=data.priority
         )
         try:
-            change = ChangeSet(puts=(Put(location),))
+            entry = self._tools.audited(
+                call.principal,
+                "location.created",
+                f"location:{location.id}",
+                after=_told(location),
+                label=location.name,
+            )
+            change = ChangeSet(puts=(Put(location), *entry))
             owner = await commit_once(self._store, call, location.id, change)
         except Stale:
             if await made_before(self._store, call) == location.id:
@@ -120,7 +127,15 @@ class Locations:
             after = msgspec.structs.replace(after, version=before.version + 1)
             closes = before.active and not after.active
             checks = await self._checks_on_closing(before) if closes else ()
-            await self._store.commit(ChangeSet(puts=(Put(after),), checks=checks))
+            entry = self._tools.audited(
+                call.principal,
+                "location.changed",
+                f"location:{after.id}",
+                before=_told(before),
+                after=_told(after),
+                label=after.name,
+            )
+            await self._store.commit(ChangeSet(puts=(Put(after), *entry), checks=checks))
             return before, after
 
         before, after = await with_fresh_reads(attempt)
@@ -143,6 +158,14 @@ class Locations:
             again = msgspec.structs.replace(before, version=closed.version + 1)
             await self._store.commit(ChangeSet(puts=(Put(again),)))
             raise _holds_stock(closed)
+
+
+def _told(location: Location) -> dict[str, object]:
+    return {
+        "name": location.name,
+        "priority": location.priority,
+        "active": location.active,
+    }
 
 
 def _given(patch: LocationPatch) -> dict[str, object]:

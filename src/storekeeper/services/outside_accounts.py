@@ -143,7 +143,14 @@ class OutsideAccounts:
             before=account.role,
             by=step.by,
         )
-        change += guard + ChangeSet(events=(told,))
+        entry = self._tools.audited(
+            BY_SYSTEM.principal,
+            "account.role_changed",
+            f"account:{account.id}",
+            before={"role": account.role},
+            after={"role": outsider.role},
+        )
+        change += guard + ChangeSet(puts=entry, events=(told,))
         return change, changed(account, step.now, role=outsider.role)
 
     async def _admit(
@@ -190,8 +197,16 @@ class OutsideAccounts:
             told_at=outsider.issued_at,
         )
         claims: tuple[Claim, ...] = (email_claim(email, account.id),) if email else ()
+        entry: tuple[Put, ...] = ()
+        if account.role != "customer":
+            entry = self._tools.audited(
+                BY_SYSTEM.principal,
+                "account.created",
+                f"account:{account.id}",
+                after={"role": account.role},
+            )
         return ChangeSet(
-            puts=(Put(account), Put(identity), Put(_session_of(outsider, account))),
+            puts=(Put(account), Put(identity), Put(_session_of(outsider, account)), *entry),
             claims=claims,
             events=(account_event(account, events.ACCOUNT_REGISTERED, step, role=account.role),),
         )

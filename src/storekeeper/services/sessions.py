@@ -230,7 +230,11 @@ class Sessions:
         async def attempt() -> None:
             account = await active_account(self._store, account_id)
             after = changed(account, self._tools.clock())
-            await self._store.commit(await ending_sessions(self._store, account, after))
+            entry = self._tools.audited(
+                call.principal, "account.logged_out", f"account:{account.id}"
+            )
+            ending = await ending_sessions(self._store, account, after)
+            await self._store.commit(ending + ChangeSet(puts=entry))
 
         await with_fresh_reads(attempt)
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from storekeeper.domain.audit import Action, place_of
 from storekeeper.domain.changes import ChangeSet, Delete, Put
 from storekeeper.domain.errors import Invalid, LimitReached, NotFound, PreconditionFailed
 from storekeeper.domain.events import PUBLIC_KINDS, Event
@@ -103,7 +104,8 @@ class Webhooks:
             version=1,
             at=await self._store.last_event_seq(),
         )
-        change = ChangeSet(puts=(Put(endpoint), Put(start)))
+        entry = self._audited(call, "webhook.created", None, endpoint)
+        change = ChangeSet(puts=(Put(endpoint), Put(start), *entry))
         owner = await commit_once(self._store, call, endpoint.id, change)
         if owner != endpoint.id:
             return await self._one(owner), True
@@ -140,7 +142,8 @@ class Webhooks:
                 changed = replace(changed, active=patch.active, switched_off="")
                 if patch.active:
                     puts = (await self._from_now(endpoint_id),)
-            await self._store.commit(ChangeSet(puts=(Put(changed), *puts)))
+            entry = self._audited(call, "webhook.changed", endpoint, changed)
+            await self._store.commit(ChangeSet(puts=(Put(changed), *puts, *entry)))
             return changed
 
         return await with_fresh_reads(attempt)
@@ -164,7 +167,8 @@ class Webhooks:
             position = await self._store.get(Position, position_id(f"webhook:{endpoint_id}"))
             if position is not None:
                 deletes.append(Delete("Position", position.id, position.version))
-            await self._store.commit(ChangeSet(deletes=tuple(deletes)))
+            entry = self._audited(call, "webhook.deleted", endpoint, None)
+            await self._store.commit(ChangeSet(puts=entry, deletes=tuple(deletes)))
 
         # The endpoint goes before its deliveries, so that the relay can add none behind them.
         await with_fresh_reads(switch_off)
@@ -180,7 +184,7 @@ class Webhooks:
         def rotated(endpoint: WebhookEndpoint) -> WebhookEndpoint:
             return replace(endpoint, secrets=(new_secret(), *endpoint.secrets)[:SECRETS_KEPT])
 
-        return await self._change(call, endpoint_id, rotated, if_match)
+        return await self._change(call, endpoint_id, "webhook.secret_rotated", rotated, if_match)
 
     async def drop_old_secrets(
         self, call: Call, endpoint_id: str, if_match: int | None = None
@@ -190,7 +194,7 @@ class Webhooks:
         def dropped(endpoint: WebhookEndpoint) -> WebhookEndpoint:
             return replace(endpoint, secrets=endpoint.secrets[:1])
 
-        return await self._change(call, endpoint_id, dropped, if_match)
+        return await self._change(call, endpoint_id, "webhook.secrets_dropped", dropped, if_match)
 
     async def test(self, call: Call, endpoint_id: str) -> Outcome:
         """Sends a `webhook.ping` now, also to an endpoint that is off. Raises `NotFound`."""
@@ -206,7 +210,7 @@ class Webhooks:
         return await self._ping(endpoint, event)
 
     async def _change(
-        self, call: Call, endpoint_id: str, change: Change, if_match: int | None
+        self, call: Call, endpoint_id: str, action: Action, change: Change, if_match: int | None
     ) -> WebhookEndpoint:
         require(call, SCOPE)
         if await made_before(self._store, call):
@@ -215,11 +219,43 @@ class Webhooks:
         async def attempt() -> WebhookEndpoint:
             endpoint = await self._at(endpoint_id, if_match)
             changed = replace(change(endpoint), version=endpoint.version + 1)
-            puts = ChangeSet(puts=(Put(changed),))
+            entry = self._tools.audited(
+                call.principal, action, f"webhook:{endpoint_id}", label=place_of(changed.url)
+            )
+            puts = ChangeSet(puts=(Put(changed), *entry))
             await commit_once(self._store, call, endpoint_id, puts)
             return await self._one(endpoint_id)
 
         return await with_fresh_reads(attempt)
+
+    def _audited(
+        self,
+        call: Call,
+        action: Action,
+        before: WebhookEndpoint | None,
+        after: WebhookEndpoint | None,
+    ) -> tuple[Put, ...]:
+        endpoint = after or before
+        if endpoint is None:
+            return ()
+        old, new = (None if one is None else _told(one) for one in (before, after))
+        if (
+            before
+            and after
+            and old
+            and new
+            and before.url != after.url
+            and old["url"] == new["url"]
+        ):
+            new["url"] = f"{new['url']} (another path)"
+        return self._tools.audited(
+            call.principal,
+            action,
+            f"webhook:{endpoint.id}",
+            before=old,
+            after=new,
+            label=place_of(endpoint.url),
+        )
 
     async def _from_now(self, endpoint_id: str) -> Put:
         id = position_id(f"webhook:{endpoint_id}")
@@ -241,6 +277,16 @@ class Webhooks:
         if endpoint is None:
             raise NotFound(f"there is no webhook endpoint {endpoint_id}")
         return endpoint
+
+
+def _told(endpoint: WebhookEndpoint) -> dict[str, object]:
+    """What the audit log says of an endpoint: no secret, and none of what its path may hold."""
+    return {
+        "url": place_of(endpoint.url),
+        "kinds": endpoint.kinds,
+        "description": endpoint.description,
+        "active": endpoint.active,
+    }
 
 
 def new_secret() -> str:

@@ -11,7 +11,7 @@ when that began (`store.asking`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
@@ -216,6 +216,16 @@ class ViewDifference(Struct, frozen=True, kw_only=True):
     what: Literal["missing", "different", "extra"]
 
 
+class StoreFacts(Struct, frozen=True, kw_only=True):
+    """An engine as it describes itself: its name, where it keeps the shop, the bytes of the file
+    on this machine, and how many commits of the shop's log that holds, where there is a log."""
+
+    kind: str
+    place: str
+    file_bytes: int
+    entries: int | None = None
+
+
 class Store(Protocol):
     """One shop's records. Obtained from the composition root, closed by it."""
 
@@ -269,9 +279,11 @@ class Store(Protocol):
         limit: int = 100,
         cursor: str | None = None,
         newest_first: bool = False,
+        also: Mapping[str, str] | None = None,
     ) -> Page[R]:
         """Records of a kind whose indexed field has a value, in the order of their ids, or
-        against it with `newest_first`."""
+        against it with `newest_first`. `also`: values that other indexed fields must have; name
+        the rarest first, as all that have it may be looked at."""
 
     async def list_all(
         self,
@@ -374,6 +386,9 @@ class Store(Protocol):
     async def gauges(self) -> dict[str, float]:
         """Figures that only this engine has, by their names in `/metrics`."""
 
+    async def facts(self) -> StoreFacts:
+        """What this engine says of itself, for operators."""
+
     def scan(self, kind: type[R], *, batch: int = 500) -> AsyncIterator[Sequence[R]]:
         """Every record of a kind, for export, copy and verify; never on a request's path."""
 
@@ -413,6 +428,7 @@ __all__ = [
     "StockValueQuery",
     "StockValueRow",
     "Store",
+    "StoreFacts",
     "StoredEvent",
     "Summary",
     "Topic",

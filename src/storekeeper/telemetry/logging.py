@@ -11,6 +11,7 @@ import msgspec
 import stamina
 import structlog
 
+from storekeeper.telemetry.recent import RECENT
 from storekeeper.telemetry.sink import SINK
 
 # A traceback with local variables would write passwords into the log.
@@ -27,6 +28,7 @@ def configure(
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        RECENT.processor,
         structlog.processors.format_exc_info,
     ]
     global _writes_json  # noqa: PLW0603 - logging is set up once for the process

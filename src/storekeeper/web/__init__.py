@@ -7,16 +7,19 @@ from typing import Any
 
 from litestar import Router
 
+from storekeeper.web.admin.audit import AuditPages
 from storekeeper.web.admin.imports import ImportPages
 from storekeeper.web.admin.label_pages import LabelDesk
 from storekeeper.web.admin.notifications import Endpoints, Sent
 from storekeeper.web.admin.order_actions import OrderActions
+from storekeeper.web.admin.order_notes import OrderNotePages
 from storekeeper.web.admin.order_views import OrderViewForms
 from storekeeper.web.admin.orders import OrderDesk
 from storekeeper.web.admin.people import OwnKeys, People
 from storekeeper.web.admin.products import ProductTable
 from storekeeper.web.admin.products_bulk import Bulk
 from storekeeper.web.admin.products_edit import ProductPages
+from storekeeper.web.admin.settings import SettingsPage
 from storekeeper.web.admin.stock import StockDesk
 from storekeeper.web.admin.stock_takes import StockTakeDesk
 from storekeeper.web.admin.system import SystemPage
@@ -52,6 +55,7 @@ PAGES: Sequence[Any] = (
             ImportPages,
             OrderDesk,
             OrderActions,
+            OrderNotePages,
             OrderViewForms,
             StockDesk,
             StockTakeDesk,
@@ -61,6 +65,8 @@ PAGES: Sequence[Any] = (
             Endpoints,
             Sent,
             SystemPage,
+            SettingsPage,
+            AuditPages,
             StaticPages,
         ],
         middleware=[FormGuard],

@@ -20,6 +20,7 @@ from storekeeper.domain.errors import (
     StoreUnavailable,
     Unauthenticated,
 )
+from storekeeper.domain.shop_settings import InForce
 from storekeeper.http.answers import Answer
 from storekeeper.http.problems import Fault
 from storekeeper.services.joining import Joined
@@ -54,7 +55,6 @@ class Pages:
 
     def __init__(self, shop: Any, *, public_url: str) -> None:
         self.shop = shop
-        self.shop_name: str = shop.settings.shop_name
         self.new_id: Callable[[], str] = shop.tools.new_id
         self.form_tokens = FormTokens(shop.secrets)
         self.session_seconds = shop.settings.refresh_token_days * 86_400
@@ -72,6 +72,16 @@ class Pages:
     def _environments(self) -> dict[str, Environment]:
         return {code: self._environment(code) for code in LANGUAGES}
 
+    @property
+    def now(self) -> InForce:
+        """The settings in force, as this process knows them."""
+        found: InForce = self.shop.live_settings.now
+        return found
+
+    @property
+    def shop_name(self) -> str:
+        return self.now.shop_name
+
     def is_page(self, path: str) -> bool:
         """Whether an address is one of ours, so that people are answered and not programs."""
         return any(path == prefix or path.startswith(f"{prefix}/") for prefix in _PREFIXES)
@@ -81,6 +91,7 @@ class Pages:
         visit = Visit(self, scope, Jar(scope["headers"], is_secure=self._is_secure))
         scope["visit"] = visit  # type: ignore[typeddict-unknown-key]
         if not scope["path"].startswith("/static/"):
+            await self.shop.live_settings.refresh()
             visit.principal = await self._who(visit)
         return visit.principal
 
@@ -121,7 +132,12 @@ class Pages:
         body = (
             self._environments[visit.language.code]
             .get_template(template)
-            .render(visit=visit, **values)
+            .render(
+                visit=visit,
+                shop_name=self.shop_name,
+                contact_email=self.now.contact_email,
+                **values,
+            )
             .encode()
         )
         headers = [*_HEADERS, *visit.jar.headers()]
@@ -162,7 +178,6 @@ class Pages:
         found = SpokenEnvironment(language(code))
         found.globals.update(
             static=self.static_files.address,
-            shop_name=self.shop_name,
             languages=[language(one) for one in LANGUAGES],
             with_query=with_query,
         )

@@ -9,14 +9,16 @@ import msgspec
 from storekeeper.cli.console import Console
 from storekeeper.cli.files import whole_file
 from storekeeper.cli.options import Config, Database, Json, Output, StoreKind, settings_of
-from storekeeper.config import Settings, shown
+from storekeeper.config import SOURCES, Settings, shown
 
 
 def settings_help() -> str:
     """Every setting with its default, for people who look for a name."""
     lines = ["\b", "Settings (in the file by name, in the environment as STOREKEEPER_NAME):"]
     lines.extend(
-        f"  {field.name:<26} {_plain(field.default)}" for field in msgspec.structs.fields(Settings)
+        f"  {field.name:<26} {_plain(field.default)}"
+        for field in msgspec.structs.fields(Settings)
+        if field.name != SOURCES
     )
     return "\n".join(lines)
 

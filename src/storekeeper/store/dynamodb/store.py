@@ -35,7 +35,7 @@ from storekeeper.store.dynamodb.log import Log
 from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.snapshots import Snapshots
 from storekeeper.store.dynamodb.views import Views
-from storekeeper.store.port import Loop, Topic, ViewDifference
+from storekeeper.store.port import Loop, StoreFacts, Topic, ViewDifference
 from storekeeper.store.sqlite.connect import BUSY_MS
 from storekeeper.store.sqlite.reader import Reader
 from storekeeper.store.sqlite.stamps import Stamps
@@ -234,6 +234,15 @@ class DynamoStore(SqliteStore):
         if self._eraser is not None:
             found["storekeeper_erasure_waiting_accounts"] = await self._eraser.waiting()
         return found
+
+    async def facts(self) -> StoreFacts:
+        replica = await super().facts()
+        return StoreFacts(
+            kind="DynamoDB",
+            place=f"{self._prefix}*",
+            file_bytes=replica.file_bytes,
+            entries=self.followed,
+        )
 
     async def verify_views(self) -> list[ViewDifference]:
         if self._views is None or self._beside is None:

@@ -16,11 +16,14 @@ from storekeeper.domain.accounts import (
     ResetLink,
     Session,
 )
+from storekeeper.domain.audit import AuditEntry, said_by
 from storekeeper.domain.carts import Cart
 from storekeeper.domain.catalog import Product
 from storekeeper.domain.invoices import Invoice, Series
+from storekeeper.domain.notes import OrderNote
 from storekeeper.domain.orders import Order
 from storekeeper.domain.pictures import Picture
+from storekeeper.domain.shop_settings import ShopSettings
 from storekeeper.domain.stock import Location
 from storekeeper.domain.stocktakes import CountLine, StockTake
 from storekeeper.domain.views import OrderViews
@@ -118,6 +121,22 @@ def _job(record: Job) -> dict[str, str]:
     return {"state": record.state}
 
 
+def _audit_entry(record: AuditEntry) -> dict[str, str]:
+    return {
+        "by": said_by(record.by),
+        "action": record.action,
+        "subject": record.subject,
+        "expires": sortable(record.expires_at),
+    }
+
+
+def _order_note(record: OrderNote) -> dict[str, str]:
+    found: dict[str, str] = {"order": record.order_id}
+    if record.customer_id is not None:
+        found["customer"] = record.customer_id
+    return found
+
+
 # Kinds kept in the `record` table; products and orders have tables of their own.
 INDEXES: dict[type[Any], Indexes] = {
     Account: _account,
@@ -141,6 +160,9 @@ INDEXES: dict[type[Any], Indexes] = {
     Setting: _none,
     Traffic: _expiring,
     Picture: _picture,
+    ShopSettings: _none,
+    AuditEntry: _audit_entry,
+    OrderNote: _order_note,
 }
 _KINDS: list[type[Any]] = [*INDEXES, Product, Order]
 BY_NAME: dict[str, type[Any]] = {kind.__name__: kind for kind in _KINDS}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -59,7 +59,7 @@ _ORDER_CHAIN = _CHAIN.format(table="orders", key="pk")
 # Kinds whose records are removed when their time is over.
 _EXPIRING = (
     *("Session", "ResetLink", "Attempts", "Cart", "StockTake", "CountLine", "Delivery"),
-    *("Traffic", "Picture"),
+    *("Traffic", "Picture", "AuditEntry"),
 )
 _EVENT = "SELECT seq, id, kind, subject, at, data FROM event"
 
@@ -120,6 +120,7 @@ class Reader:
         limit: int,
         after: str | None,
         newest_first: bool = False,
+        also: Mapping[str, str] | None = None,
     ) -> Page[Any]:
         name = f"{'-' if newest_first else ''}{kind.__name__}.{index}"
         start = cursor.decode(after, name, str)[0] if after else ""
@@ -129,6 +130,12 @@ class Reader:
         if start:
             where += f" AND i.id {beyond} ?"
             bindings.append(start)
+        for field, wanted in (also or {}).items():
+            where += (
+                " AND EXISTS (SELECT 1 FROM record_index o WHERE o.kind = i.kind AND o.field = ? "
+                "AND o.value = ? AND o.id = i.id)"
+            )
+            bindings += (field, wanted)
         found = self.rows(
             "SELECT r.id, r.doc FROM record_index i JOIN record r ON r.kind = i.kind AND r.id = i.id"
             f" WHERE {where} ORDER BY i.id {order} LIMIT ?",

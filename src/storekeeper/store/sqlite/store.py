@@ -7,7 +7,7 @@ import contextlib
 import fcntl
 import itertools
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ from storekeeper.store.port import (
     StockValueQuery,
     StockValueRow,
     StoredEvent,
+    StoreFacts,
     Summary,
     Topic,
     ViewDifference,
@@ -195,9 +196,11 @@ class SqliteStore:
         limit: int = 100,
         cursor: str | None = None,
         newest_first: bool = False,
+        also: Mapping[str, str] | None = None,
     ) -> Page[R]:
         return await self.ask(
-            lambda reader: reader.find(kind, index, value, limit, cursor, newest_first)
+            lambda reader: reader.find(kind, index, value, limit, cursor, newest_first, also),
+            search=bool(also),
         )
 
     async def list_all(
@@ -324,6 +327,10 @@ class SqliteStore:
     async def gauges(self) -> dict[str, float]:
         return {}
 
+    async def facts(self) -> StoreFacts:
+        size = await asyncio.to_thread(_size, self.path)
+        return StoreFacts(kind="SQLite", place=self.path.name, file_bytes=size)
+
     async def digests(self) -> dict[str, Digest]:
         """What every table holds, to compare two copies of a shop."""
         return await self.ask(digests, long=True)
@@ -409,6 +416,12 @@ class SqliteStore:
             return answers
 
         return answer
+
+
+def _size(path: Path) -> int:
+    """The bytes of a shop's file and of what isn't merged into it yet."""
+    files = (path, Path(f"{path}-wal"))
+    return sum(file.stat().st_size for file in files if file.exists())
 
 
 def _use(path: Path) -> int:

@@ -559,6 +559,8 @@ def _add_stamps(found: set[tuple[str, str]], kind: str, id: str) -> None:
         found.add(("catalog", ANY_PRODUCT))
     elif kind == "Location":
         found.add(("catalog", "locations"))
+    elif kind == "ShopSettings":
+        found.add(("catalog", "settings"))
 
 
 def _of_constraint(error: apsw.ConstraintError) -> Exception:

@@ -13,7 +13,8 @@ from storekeeper.http.answers import CSV, Answer
 from storekeeper.http.imports import ANY_IMPORT
 from storekeeper.services.csv_export import Exporter
 from storekeeper.services.csv_import import Kind
-from storekeeper.services.jobs import ENDED, SCOPES, Jobs
+from storekeeper.services.job_run import SCOPES
+from storekeeper.services.jobs import ENDED, Jobs
 from storekeeper.web.admin.frame import admin_page
 from storekeeper.web.admin.products_list import LONGEST_CURSOR, PRODUCTS
 from storekeeper.web.downloads import Download

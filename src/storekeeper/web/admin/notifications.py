@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from litestar import Controller, Request, get, post
 from litestar.params import PathParameter
 
-from storekeeper.domain.errors import Invalid, NotFound, ShopError
+from storekeeper.domain.errors import Invalid, NotFound, PreconditionFailed, ShopError
 from storekeeper.domain.events import PUBLIC_KINDS
 from storekeeper.domain.work import Delivery, DeliveryState, WebhookEndpoint
 from storekeeper.http.answers import Answer
@@ -69,6 +69,42 @@ class Endpoints(Controller):
         visit = visit_of(request)
         endpoint = await _webhooks(visit).one(visit.call("", None), endpoint_id)
         return await _endpoint_page(visit, endpoint)
+
+    @post("/{endpoint_id:str}/change", access=SCOPE, status_code=200, media_type=HTML)
+    async def change(self, request: PageRequest, endpoint_id: IdPath) -> Answer[bytes]:
+        """Its address, its events and what it is for. One that somebody else has changed since it
+        was shown is left, and shown as it is now beside what was typed."""
+        visit = visit_of(request)
+        errors = FormErrors(visit)
+        errors.require("url")
+        values = {
+            "url": visit.text("url"),
+            "kinds": visit.lists.get("kinds", []),
+            "description": visit.text("description"),
+        }
+        patch = None if errors else errors.read(EndpointPatch, values)
+        if patch is not None:
+            text = visit.text("version")
+            version = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+            try:
+                await _webhooks(visit).revise(visit.call("", None), endpoint_id, patch, version)
+            except PreconditionFailed:
+                errors.add(
+                    "",
+                    visit.say(
+                        "Somebody else changed it meanwhile. Above is how it is now, below what you "
+                        "typed; save again to put yours in its place."
+                    ),
+                )
+            except ShopError as error:
+                if error.status >= 500 or error.status == 404:
+                    raise
+                errors.note(error, fields=list(values))
+            else:
+                visit.tell(visit.say("The endpoint is changed."))
+                return visit.go(f"{NOTIFICATIONS}/{endpoint_id}")
+        endpoint = await _webhooks(visit).one(visit.call("", None), endpoint_id)
+        return await _endpoint_page(visit, endpoint, errors=errors)
 
     @post("/{endpoint_id:str}/rotate", access=SCOPE, status_code=200, media_type=HTML)
     async def rotate(self, request: PageRequest, endpoint_id: IdPath) -> Answer[bytes]:
@@ -191,9 +227,30 @@ async def _endpoints_page(visit: Visit, errors: FormErrors) -> Answer[bytes]:
 
 
 async def _endpoint_page(
-    visit: Visit, endpoint: WebhookEndpoint, secret: str = ""
+    visit: Visit, endpoint: WebhookEndpoint, secret: str = "", errors: FormErrors | None = None
 ) -> Answer[bytes]:
-    return admin_page(visit, "admin/endpoint.html", endpoint=endpoint, secret=secret)
+    """`errors`: of the form that changes it, which then shows what was typed."""
+    typed = {"url": endpoint.url, "description": endpoint.description, "kinds": endpoint.kinds}
+    version = str(endpoint.version)
+    if errors:
+        typed = {
+            "url": visit.form.get("url", ""),
+            "description": visit.form.get("description", ""),
+            "kinds": tuple(visit.lists.get("kinds", [])),
+        }
+        # What is wrong is mended on the version that was shown; a refusal shows the one now.
+        version = version if "" in errors else visit.text("version")
+    return admin_page(
+        visit,
+        "admin/endpoint.html",
+        status=422 if errors else 200,
+        endpoint=endpoint,
+        secret=secret,
+        typed=typed,
+        version=version,
+        kinds=PUBLIC_KINDS,
+        errors=errors or FormErrors(visit),
+    )
 
 
 async def _deliveries_page(visit: Visit, errors: FormErrors) -> Answer[bytes]:

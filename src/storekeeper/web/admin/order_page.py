@@ -7,9 +7,11 @@ from typing import Any
 
 from storekeeper.domain.accounts import Account
 from storekeeper.domain.fulfilment import RETURNABLE, SHIPPABLE, unshipped_at
+from storekeeper.domain.notes import OrderNote
 from storekeeper.domain.orders import Order, OrderLine
 from storekeeper.http.answers import Answer
 from storekeeper.services.invoices import Invoices
+from storekeeper.services.order_notes import OrderNotes
 from storekeeper.web.admin.frame import admin_page
 from storekeeper.web.admin.places import locations_of
 from storekeeper.web.forms import FormErrors
@@ -30,7 +32,8 @@ async def order_page(
     status: int = 200,
 ) -> Answer[bytes]:
     """`opened` is the form that was sent and refused; it shows what was typed and what is wrong."""
-    people = await _people(visit, order)
+    notes = await _notes(visit, order)
+    people = await _people(visit, order, notes)
     places = await locations_of(visit)
     number = _page_number(visit, len(order.lines))
     start = number * LINES_ON_A_PAGE
@@ -54,6 +57,8 @@ async def order_page(
         places=places,
         has_invoice=await invoices.is_there(order),
         names={place.id: place.name for place in places},
+        notes=notes,
+        can_write=may_write,
         opened=opened,
         errors=errors or FormErrors(visit),
         typed=visit.form if opened else {},
@@ -74,11 +79,15 @@ def actor(people: Mapping[str, Account], by: str) -> str:
     return account.name if account is not None and account.name else role
 
 
-async def _people(visit: Visit, order: Order) -> dict[str, Account]:
-    """The customer and everybody whom the timeline names, with one question."""
-    ids = {step.by.partition(":")[2] for step in order.timeline[-MOST_SHOWN:]} | {
-        order.customer_id or ""
-    }
+async def _notes(visit: Visit, order: Order) -> tuple[OrderNote, ...]:
+    notes: OrderNotes = visit.pages.shop.order_notes
+    return await notes.of(visit.call("", None), order.id)
+
+
+async def _people(visit: Visit, order: Order, notes: Sequence[OrderNote]) -> dict[str, Account]:
+    """The customer and everybody whom timeline and notes name, with one question."""
+    said = [step.by for step in order.timeline[-MOST_SHOWN:]] + [note.by for note in notes]
+    ids = {by.partition(":")[2] for by in said} | {order.customer_id or ""}
     wanted = sorted(ids - {""})
     if not wanted:
         return {}

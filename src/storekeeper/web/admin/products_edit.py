@@ -17,6 +17,8 @@ from storekeeper.web.admin.frame import admin_page
 from storekeeper.web.admin.products_fields import (
     CHECKS,
     FIELDS,
+    KIND,
+    SET,
     Texts,
     differences,
     new_texts,
@@ -52,12 +54,18 @@ class ProductPages(Controller):
         currency = visit.pages.shop.settings.currency
         sku = visit.query.get("parent", "")[:200]
         parent = (await catalog_of(visit).by_sku(visit.principal, sku)).product if sku else None
-        return await _form(visit, new_texts(currency, parent), FormErrors(visit))
+        texts = new_texts(currency, parent, visit.pages.now.low_stock_threshold)
+        return await _form(visit, texts, FormErrors(visit))
 
     @post("/new", access="products:write", status_code=200, media_type=HTML, takes_file=True)
     async def create(self, request: PageRequest) -> Answer[bytes]:
         visit = visit_of(request)
         texts, errors = typed(visit), FormErrors(visit)
+        if texts[KIND] == SET and texts["low_stock_threshold"] == str(
+            visit.pages.now.low_stock_threshold
+        ):
+            # A parent has no stock, and nobody typed what the form began with.
+            texts["low_stock_threshold"] = ""
         await _take_picture(visit, texts, errors)
         details = await read_details(visit, texts, errors, None, {})
         if details is not None:

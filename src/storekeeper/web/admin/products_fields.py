@@ -70,9 +70,11 @@ def texts_of(product: Product, parent_sku: str) -> Texts:
     return {name: text if name == "description" else text.strip() for name, text in told.items()}
 
 
-def new_texts(currency: str, parent: Product | None = None) -> Texts:
-    """An empty form; of a variant, with what it has in common with its parent."""
+def new_texts(currency: str, parent: Product | None = None, threshold: int | None = None) -> Texts:
+    """An empty form with the shop's usual reorder point; of a variant, with what it has in common
+    with its parent."""
     texts = dict.fromkeys((*FIELDS, KIND), "")
+    texts["low_stock_threshold"] = "" if threshold is None else str(threshold)
     texts |= {"currency": currency, "status": "active", "track_stock": SET}
     if parent is not None:
         common = texts_of(parent, "")

@@ -39,12 +39,15 @@ class InvoicePages(Controller):
         caller = caller_of(visit, order_id, visit.query.get("token", ""))
         order = await changes.order(caller, OrderId(order_id))
         invoice = await invoices.of(order)
-        language, settings, kept = visit.language, shop.settings, visit.pages.papers
-        key = (order.id, order.version, language.code)
+        language, settings, kept = visit.language, visit.pages.now, visit.pages.papers
+        key = (order.id, order.version, language.code, settings.version)
         body = kept.get(key)
         if body is None:
             seller = Seller(
-                lines=_lines(settings.invoice_seller) or [settings.shop_name],
+                lines=[
+                    *(_lines(settings.invoice_seller) or [settings.shop_name]),
+                    *_lines(settings.contact_email),
+                ],
                 note=_lines(settings.invoice_note),
             )
             body = await made(lambda: invoice_paper(language, seller, order, invoice))
