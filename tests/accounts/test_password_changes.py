@@ -8,6 +8,7 @@ import pytest
 
 from storekeeper.domain import events
 from storekeeper.domain.accounts import FREE_CLIENT_ATTEMPTS, Account, ResetLink
+from storekeeper.domain.audit import AuditEntry
 from storekeeper.domain.errors import (
     LinkUsed,
     TooManyRequests,
@@ -235,3 +236,10 @@ async def test_wrong_passwords_of_one_client_for_many_accounts_are_counted_one_b
     kinds = [type(one) for one in outcomes]
     assert kinds.count(Unauthenticated) == FREE_CLIENT_ATTEMPTS
     assert kinds.count(TooManyRequests) == 60 - FREE_CLIENT_ATTEMPTS
+
+
+async def test_whose_password_was_set_for_them_is_in_the_audit_log_without_it(office):
+    ada = await office.person()
+    await office.credentials.set_password(BY_SYSTEM, ada.email, OTHER)
+    (entry,) = (await office.store.find(AuditEntry, "action", "account.password_set")).items
+    assert (entry.by, entry.subject, entry.fields) == ("system", f"account:{ada.id}", ())

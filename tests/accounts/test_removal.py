@@ -10,6 +10,7 @@ from storekeeper.domain import events
 from storekeeper.domain.accounts import Account, ApiKey, Session
 from storekeeper.domain.changes import ChangeSet
 from storekeeper.domain.errors import (
+    Conflict,
     Forbidden,
     NotFound,
     OpenOrders,
@@ -17,9 +18,11 @@ from storekeeper.domain.errors import (
     Unauthenticated,
     WrongPassword,
 )
+from storekeeper.domain.notes import OrderNote
 from storekeeper.domain.orders import LineQuantity, Order
 from storekeeper.services import account_removal
 from storekeeper.services.base import BY_SYSTEM
+from storekeeper.services.order_notes import OrderNotes
 from storekeeper.store.sqlite.backup import back_up
 from tests.accounts.office import GOOD, HOME, Office
 
@@ -255,3 +258,79 @@ async def test_no_backup_holds_what_a_removed_account_said(office, tmp_path):
     copy = (tmp_path / "copy.db").read_bytes()
     for word in (b"person-", b"Person-", b"12 Square", b"Lovelace"):
         assert word not in copy, word
+
+
+async def noted(office: Office, account: Account, count: int) -> OrderNotes:
+    """What staff wrote about an order of somebody's, and what writes it."""
+    await office.person("sam", "staff")
+    await office.shop.sell(stock=10)
+    (order,) = await shipped(office, account)
+    notes, call = OrderNotes(office.tools), await office.call("sam")
+    for number in range(count):
+        await notes.add(call, order.id, f"Ada said {number}")
+    return notes
+
+
+async def test_many_notes_about_somebody_go_page_by_page_the_last_with_the_sweeper(
+    office, monkeypatch
+):
+    monkeypatch.setattr(account_removal, "NOTES_AT_ONCE", 2)
+    monkeypatch.setattr(account_removal, "PAGES_IN_REQUEST", 1)
+    await noted(office, await office.person(), 5)
+    await remove_own(office)
+    assert len((await office.store.list_all(OrderNote)).items) == 3
+    office.clock.advance(hours=1)
+    assert await office.account_removal.finish() == 1
+    assert (await office.store.list_all(OrderNote)).items == ()
+
+
+async def test_a_note_that_its_author_takes_away_meanwhile_keeps_no_other(office, monkeypatch):
+    notes = await noted(office, await office.person(), 3)
+    sam = await office.call("sam")
+    commit = office.store.commit
+
+    async def late(change: ChangeSet) -> None:
+        if any(delete.kind == "OrderNote" for delete in change.deletes):
+            monkeypatch.setattr(office.store, "commit", commit)
+            first = (await office.store.list_all(OrderNote)).items[0]
+            await notes.remove(sam, first.order_id, first.id)
+        await commit(change)
+
+    monkeypatch.setattr(office.store, "commit", late)
+    await remove_own(office)
+    assert (await office.store.list_all(OrderNote)).items == ()
+
+
+async def test_nothing_is_written_about_somebody_who_is_gone(office):
+    """Nobody would ever clear it away."""
+    ada = await office.person()
+    notes = await noted(office, ada, 1)
+    order_id = (await office.store.list_all(OrderNote)).items[0].order_id
+    sam = await office.call("sam")
+    await remove_own(office)
+    for _ in range(2):
+        with pytest.raises(Conflict):
+            await notes.add(sam, order_id, "She moved to Leeds")
+        office.clock.advance(minutes=10)
+        await office.account_removal.finish()
+    assert (await office.store.get(Account, ada.id)).status == "deleted"
+    assert (await office.store.list_all(OrderNote)).items == ()
+
+
+async def test_a_note_that_is_being_written_while_its_customer_goes_is_not_kept(
+    office, monkeypatch
+):
+    notes = await noted(office, await office.person(), 1)
+    order_id = (await office.store.list_all(OrderNote)).items[0].order_id
+    sam = await office.call("sam")
+    commit = office.store.commit
+
+    async def late(change: ChangeSet) -> None:
+        monkeypatch.setattr(office.store, "commit", commit)
+        await remove_own(office)
+        await commit(change)
+
+    monkeypatch.setattr(office.store, "commit", late)
+    with pytest.raises(Conflict):
+        await notes.add(sam, order_id, "She moved to Leeds")
+    assert (await office.store.list_all(OrderNote)).items == ()

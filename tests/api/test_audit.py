@@ -88,6 +88,7 @@ async def test_rights_are_told_and_no_secret_is(front: Front):
     hook = await root(front, "POST", "/webhooks", {"url": "https://hooks.example/a/secret?token=x"})
     await root(front, "DELETE", f"/api-keys/{key['id']}")
     told = await log(front, by=front.seed.people["root"].id)
+    assert told == await log(front, by=told[0]["by"])
     assert [one["action"] for one in told] == [
         "account.role_changed",
         "api_key.created",

@@ -70,6 +70,10 @@ async def test_who_comes_second_overwrites_nothing(front: Front):
         ({"reservation_minutes": 0}, "reservation_minutes"),
         ({"reservation_minutes": "7"}, "reservation_minutes"),
         ({"contact_email": "nobody"}, "contact_email"),
+        # A mail that can't name it would never be sent, and none would go out any more.
+        ({"contact_email": "käthe@example.com"}, "contact_email"),
+        ({"contact_email": "help..desk@example.com"}, "contact_email"),
+        ({"contact_email": "a(b)@example.com"}, "contact_email"),
         ({"shop_name": ""}, "shop_name"),
         ({"currency": "EUR"}, "currency"),
     ],

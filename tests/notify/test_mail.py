@@ -23,10 +23,12 @@ from storekeeper.domain.accounts import GUEST, Account
 from storekeeper.domain.changes import ChangeSet, Put
 from storekeeper.domain.events import Event
 from storekeeper.domain.orders import Address, Order
+from storekeeper.domain.shop_settings import SETTINGS, ShopSettings
 from storekeeper.domain.stock import MAIN, Location
 from storekeeper.domain.types import AccountId
 from storekeeper.notify.mail import Letter, Mail
 from storekeeper.services.base import Call
+from storekeeper.services.live_settings import LiveSettings
 from tests.notify.sinks import a_relay, deliveries, settle
 from tests.support.builders import BY_STAFF, a_call, a_request, an_event
 from tests.support.clock import START
@@ -343,3 +345,19 @@ def a_reset(account_id: str) -> Event:
 
 async def tell(shop: Shop, event: Event) -> None:
     await shop.store.commit(ChangeSet(events=(event,)))
+
+
+async def test_a_mail_says_what_the_shop_is_called_now_and_where_answers_go(
+    shop: Shop, mailbox: tuple[Mailbox, int]
+) -> None:
+    """Owners change both while the shop is open."""
+    box, port = mailbox
+    await an_account(shop, "ada")
+    kept = ShopSettings(id=SETTINGS, version=1, shop_name="Teas", contact_email="help@example.com")
+    await shop.store.commit(ChangeSet(puts=(Put(kept),)))
+    channel = a_channel(shop, port)
+    channel._in_force = LiveSettings(shop.tools, Settings(shop_name="The Tea Shop")).refresh
+    assert (await channel.deliver(a_reset("ada"))).delivered
+    (mail,) = box.mails
+    assert mail["Reply-To"] == "help@example.com"
+    assert mail["From"] == "Teas <shop@example.com>"

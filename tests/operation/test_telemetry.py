@@ -9,6 +9,7 @@ import sys
 
 from storekeeper.cache.rates import MemoryRates
 from storekeeper.telemetry.metrics import GAUGES, Metrics
+from storekeeper.telemetry.recent import LONGEST, MOST, RecentErrors
 from storekeeper.telemetry.sink import MOST_LINES, Sink
 
 
@@ -97,3 +98,25 @@ def test_clients_that_are_remembered_are_bounded() -> None:
     for who in ("a", "a", "b", "c"):
         rates.take(who)
     assert rates.take("a") == (10, 9, 6)
+
+
+def test_recent_errors_are_the_newest_and_bounded() -> None:
+    """They are kept in memory, and a bad night has more of them than anybody reads."""
+    recent = RecentErrors()
+    for number in range(MOST + 5):
+        event = {"level": "error", "event": f"{number} {'x' * 9_000}", "exc_info": OSError("away")}
+        recent.processor(None, "error", event)
+    kept = recent.newest_first()
+    assert [one.what.split()[0] for one in kept] == [str(MOST + 4 - n) for n in range(MOST)]
+    assert {one.kind for one in kept} == {"OSError"}
+    assert max(len(one.what) for one in kept) == LONGEST
+
+
+def test_recent_errors_hold_no_warnings_and_no_words_of_requests_or_libraries() -> None:
+    """Such words may hold an address or what a customer typed; staff look at this list."""
+    recent = RecentErrors()
+    recent.processor(None, "warning", {"level": "warning", "event": "slow"})
+    recent.processor(None, "error", {"level": "error", "event": "ada's", "request_id": "r1"})
+    line = {"level": "error", "event": "no mail to ada@example.com", "logger": "aiosmtplib"}
+    assert recent.processor(None, "error", line) is line
+    assert [one.what for one in recent.newest_first()] == ["aiosmtplib"]

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from storekeeper.domain.audit import AuditEntry
 from storekeeper.domain.errors import AlreadyExists, InUse, Invalid, PreconditionFailed
 from storekeeper.domain.stock import MAIN
 from storekeeper.domain.types import LocationId, OrderId
@@ -162,3 +163,24 @@ async def test_cancelling_while_the_location_closes_strands_nothing(desk: Desk) 
         await desk.order(f"P{number}", 1)
         await desk.locations.change(BY_ADMIN, "main", LocationPatch(active=True))
     assert await desk.store.verify() == []
+
+
+async def test_the_audit_log_tells_of_a_location_that_had_to_open_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who reads that it was closed has to read that it isn't."""
+    await open_place(desk, "shop-2")
+    answers = iter((False, True))
+
+    async def holds_stock(location: str) -> bool:
+        return next(answers)
+
+    monkeypatch.setattr(desk.store, "holds_stock", holds_stock)
+    with pytest.raises(InUse):
+        await desk.locations.change(BY_ADMIN, "shop-2", CLOSE)
+    page = await desk.store.find(AuditEntry, "subject", "location:shop-2")
+    told = [(one.action, one.fields) for one in page.items if one.action == "location.changed"]
+    assert [[(one.before, one.after) for one in fields] for _, fields in told] == [
+        [("true", "false")],
+        [("false", "true")],
+    ]

@@ -44,7 +44,7 @@ def check_all(settings: Settings) -> None:
     _check_proxies(settings.trusted_proxies)
     _check_public_url(settings.public_url)
     _check_address(settings.mail_from)
-    if settings.contact_email and not _is_address(settings.contact_email):
+    if settings.contact_email and not is_address(settings.contact_email):
         raise SettingsError(
             f"contact_email = {settings.contact_email!r} can't be used: give an address such as "
             "help@example.com, without a name, or leave it out"
@@ -129,14 +129,14 @@ def _check_endpoint(field: str, text: str) -> None:
 
 def _check_address(text: str) -> None:
     """Looser than for customers: a shop may send from inside its own network."""
-    if text != DEFAULT_ADDRESS and not _is_address(text):
+    if text != DEFAULT_ADDRESS and not is_address(text):
         raise SettingsError(
             f"mail_from = {text!r} can't be used: give the address that mail is sent from, such as "
             "shop@example.com, without a name"
         )
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
     """Whether it is what a mail's From takes; what that makes of a comment or a name isn't."""
     from email.errors import MessageError
     from email.headerregistry import Address

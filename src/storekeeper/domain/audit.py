@@ -27,6 +27,7 @@ Action = Literal[
     "stock.imported",
     "account.created",
     "account.role_changed",
+    "account.password_set",
     "account.logged_out",
     "account.deleted",
     "api_key.created",
@@ -61,7 +62,8 @@ class AuditEntry(Struct, frozen=True, kw_only=True):
 
     `by` is a principal's name (`admin:ID`, `system` for commands and the shop itself), `api_key`
     the id of the key that was used, if any. `subject` is what was changed (`product:ID`), `label`
-    how people knew it then (a SKU), `reference` what it was a part of (`import:ID`). `left_out` counts changed fields beyond `MOST_FIELDS`.
+    how people knew it then (a SKU), `reference` what it was a part of (`import:ID`). `left_out`
+    counts changed fields beyond `MOST_FIELDS`.
     """
 
     id: str

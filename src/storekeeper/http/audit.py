@@ -23,7 +23,7 @@ By = Annotated[
     str | None,
     QueryParameter(
         max_length=100,
-        description="Who made the change: an account's id, or `system` for commands and the shop.",
+        description="Who made the change: an account's id, `by` of an entry, or `system` for commands and the shop.",
     ),
 ]
 ActionFilter = Annotated[Action | None, QueryParameter(description="What was done.")]

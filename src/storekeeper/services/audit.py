@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 import msgspec
 
-from storekeeper.domain.audit import Action, AuditEntry
+from storekeeper.domain.audit import Action, AuditEntry, said_by
 from storekeeper.domain.types import Struct
 from storekeeper.services.base import Call, Tools, require
 from storekeeper.services.csv_format import rows_text
@@ -29,8 +29,8 @@ COLUMNS = (
 
 
 class AuditQuery(Struct, frozen=True, kw_only=True):
-    """Which entries to list, newest first. `by`: an account's id, or `system`; `subject` as in
-    `AuditEntry`."""
+    """Which entries to list, newest first. `by`: an account's id, a principal's name, or
+    `system`; `subject` as in `AuditEntry`."""
 
     by: str | None = None
     action: Action | None = None
@@ -50,7 +50,8 @@ class AuditLog:
         """Raises `Forbidden`, `Invalid`."""
         require(call, SCOPE)
         # One thing was changed a few times, somebody changed many: the rarest first.
-        given = {"subject": query.subject, "by": query.by, "action": query.action}
+        by = None if query.by is None else said_by(query.by)
+        given = {"subject": query.subject, "by": by, "action": query.action}
         wanted = {name: value for name, value in given.items() if value is not None}
         if not wanted:
             return await self._store.list_all(

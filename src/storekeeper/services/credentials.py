@@ -161,7 +161,11 @@ class Credentials:
 
         async def attempt() -> Account:
             account = await active_account(self._store, found.id)
-            await self._store.commit(await self._setting(account, new_hash))
+            entry = self._tools.audited(
+                call.principal, "account.password_set", f"account:{account.id}"
+            )
+            setting = await self._setting(account, new_hash)
+            await self._store.commit(setting + ChangeSet(puts=entry))
             return account
 
         account = await with_fresh_reads(attempt)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from storekeeper.config import Settings
+from storekeeper.config import Settings, is_address
 from storekeeper.domain.changes import ChangeSet, Put
-from storekeeper.domain.errors import Overloaded, PreconditionFailed, StoreUnavailable
+from storekeeper.domain.errors import Invalid, Overloaded, PreconditionFailed, StoreUnavailable
 from storekeeper.domain.shop_settings import (
     SETTINGS,
     InForce,
@@ -58,9 +58,16 @@ class LiveSettings:
     async def change(self, call: Call, values: ShopValues, if_match: int | None = None) -> InForce:
         """Sets all of them anew. `if_match`: the version that was seen, 0 for none.
 
-        Raises `Forbidden`, `PreconditionFailed`.
+        Raises `Forbidden`, `Invalid`, `PreconditionFailed`.
         """
         require(call, SCOPE)
+        if values.contact_email is not None and not is_address(values.contact_email):
+            # Every mail names it for answers: one that can't be written would stop them all.
+            raise Invalid(
+                "mails can't name this address for answers; use plain letters, as in "
+                "help@example.com",
+                field="contact_email",
+            )
 
         async def attempt() -> None:
             kept = await self.kept()

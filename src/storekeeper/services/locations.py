@@ -127,20 +127,13 @@ class Locations:
             after = msgspec.structs.replace(after, version=before.version + 1)
             closes = before.active and not after.active
             checks = await self._checks_on_closing(before) if closes else ()
-            entry = self._tools.audited(
-                call.principal,
-                "location.changed",
-                f"location:{after.id}",
-                before=_told(before),
-                after=_told(after),
-                label=after.name,
-            )
+            entry = self._audited(call, before, after)
             await self._store.commit(ChangeSet(puts=(Put(after), *entry), checks=checks))
             return before, after
 
         before, after = await with_fresh_reads(attempt)
         if before.active and not after.active:
-            await self._open_again_if_stocked(before, after)
+            await self._open_again_if_stocked(call, before, after)
         return after
 
     async def _checks_on_closing(self, location: Location) -> tuple[Check, ...]:
@@ -152,12 +145,24 @@ class Locations:
         # Guards against two admins who close the last two locations at the same time.
         return (Check("Location", others[0].id, others[0].version),)
 
-    async def _open_again_if_stocked(self, before: Location, closed: Location) -> None:
+    async def _open_again_if_stocked(self, call: Call, before: Location, closed: Location) -> None:
         """Stock may have come in between the question and the commit; from then on none can."""
         if await self._store.holds_stock(closed.id):
             again = msgspec.structs.replace(before, version=closed.version + 1)
-            await self._store.commit(ChangeSet(puts=(Put(again),)))
+            await self._store.commit(
+                ChangeSet(puts=(Put(again), *self._audited(call, closed, again)))
+            )
             raise _holds_stock(closed)
+
+    def _audited(self, call: Call, before: Location, after: Location) -> tuple[Put, ...]:
+        return self._tools.audited(
+            call.principal,
+            "location.changed",
+            f"location:{after.id}",
+            before=_told(before),
+            after=_told(after),
+            label=after.name,
+        )
 
 
 def _told(location: Location) -> dict[str, object]:

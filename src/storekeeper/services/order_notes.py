@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from storekeeper.domain.accounts import Account
 from storekeeper.domain.changes import ChangeSet, Check, Delete, Put
-from storekeeper.domain.errors import Forbidden, Invalid, LimitReached, NotFound
+from storekeeper.domain.errors import Conflict, Forbidden, Invalid, LimitReached, NotFound
 from storekeeper.domain.notes import MOST_NOTES, OrderNote
 from storekeeper.domain.orders import Order
 from storekeeper.domain.types import OrderId
@@ -29,12 +29,14 @@ class OrderNotes:
         """All of an order, oldest first. Raises `NotFound`."""
         require(call, "orders:read")
         await self._order(order_id)
-        found = await self._store.find(OrderNote, "order", order_id, limit=MOST_NOTES)
+        # Some who write at the same time may pass the limit by a few.
+        found = await self._store.find(OrderNote, "order", order_id, limit=2 * MOST_NOTES)
         return found.items
 
     async def add(self, call: Call, order_id: str, text: str) -> tuple[OrderNote, bool]:
         """The note, and whether a try before had made it. Raises `NotFound`, `Invalid` for a note
-        that says nothing, `LimitReached`, `KeyReused`."""
+        that says nothing, `LimitReached`, `KeyReused`, `Conflict` where the order's account was
+        deleted."""
         require(call, "orders:write")
         author = call.principal.account_id
         if author is None:
@@ -63,13 +65,7 @@ class OrderNotes:
                 author_id=author,
                 customer_id=order.customer_id,
             )
-            checks: tuple[Check, ...] = ()
-            if order.customer_id is not None:
-                # Whoever is being deleted is cleared of notes before they are gone.
-                customer = await self._store.get(Account, order.customer_id)
-                if customer is not None:
-                    checks = (Check("Account", customer.id, customer.version),)
-            change = ChangeSet(puts=(Put(note),), checks=checks)
+            change = ChangeSet(puts=(Put(note),), checks=await self._still_there(order))
             return await commit_once(self._store, call, id, change)
 
         owner = await with_fresh_reads(attempt)
@@ -87,6 +83,17 @@ class OrderNotes:
             await self._store.commit(ChangeSet(deletes=(delete,)))
 
         await with_fresh_reads(attempt)
+
+    async def _still_there(self, order: Order) -> tuple[Check, ...]:
+        """Of somebody who was deleted nothing more is written: nothing would clear it away."""
+        if order.customer_id is None:
+            return ()
+        customer = await self._store.get(Account, order.customer_id)
+        if customer is None:
+            return ()
+        if customer.status != "active":
+            raise Conflict("this order's account was deleted; nothing more is written about it")
+        return (Check("Account", customer.id, customer.version),)
 
     async def _order(self, order_id: str) -> Order:
         order = await self._store.get(Order, OrderId(order_id))

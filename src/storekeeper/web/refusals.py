@@ -60,6 +60,14 @@ _BY_DETAIL = tuple(
             mark("This password is one of the most common. Please choose another."),
         ),
         (
+            r"mails can't name this address for answers; .*",
+            mark("Mails can't name this address for answers. Use one such as help@example.com."),
+        ),
+        (
+            r"this order's account was deleted; nothing more is written about it",
+            mark("This order's account was deleted. Nothing more is written about it."),
+        ),
+        (
             r"changing the address needs the password",
             mark("A new e-mail address needs your password."),
         ),

@@ -49,6 +49,7 @@ NAMES = {
     "stock.imported": mark("Stock imported"),
     "account.created": mark("Account made"),
     "account.role_changed": mark("Role changed"),
+    "account.password_set": mark("Password set for somebody"),
     "account.logged_out": mark("Sessions ended"),
     "account.deleted": mark("Account deleted"),
     "api_key.created": mark("API key made"),
