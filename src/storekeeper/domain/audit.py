@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -126,13 +125,6 @@ def said_by(by: str) -> str:
     """Under what an entry is found by who made it: the account's id, or the role without one."""
     role, _, account_id = by.partition(":")
     return account_id or role
-
-
-def place_of(url: str) -> str:
-    """An address without its path, in which receivers often keep a secret."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}/…"
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:

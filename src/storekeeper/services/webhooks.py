@@ -6,12 +6,13 @@ import base64
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from storekeeper.domain.audit import Action, place_of
+from storekeeper.domain.audit import Action
 from storekeeper.domain.changes import ChangeSet, Delete, Put
 from storekeeper.domain.errors import Invalid, LimitReached, NotFound, PreconditionFailed
 from storekeeper.domain.events import PUBLIC_KINDS, Event
@@ -220,7 +221,7 @@ class Webhooks:
             endpoint = await self._at(endpoint_id, if_match)
             changed = replace(change(endpoint), version=endpoint.version + 1)
             entry = self._tools.audited(
-                call.principal, action, f"webhook:{endpoint_id}", label=place_of(changed.url)
+                call.principal, action, f"webhook:{endpoint_id}", label=_place_of(changed.url)
             )
             puts = ChangeSet(puts=(Put(changed), *entry))
             await commit_once(self._store, call, endpoint_id, puts)
@@ -239,14 +240,8 @@ class Webhooks:
         if endpoint is None:
             return ()
         old, new = (None if one is None else _told(one) for one in (before, after))
-        if (
-            before
-            and after
-            and old
-            and new
-            and before.url != after.url
-            and old["url"] == new["url"]
-        ):
+        is_moved = before is not None and after is not None and before.url != after.url
+        if is_moved and old and new and old["url"] == new["url"]:
             new["url"] = f"{new['url']} (another path)"
         return self._tools.audited(
             call.principal,
@@ -254,7 +249,7 @@ class Webhooks:
             f"webhook:{endpoint.id}",
             before=old,
             after=new,
-            label=place_of(endpoint.url),
+            label=_place_of(endpoint.url),
         )
 
     async def _from_now(self, endpoint_id: str) -> Put:
@@ -282,11 +277,18 @@ class Webhooks:
 def _told(endpoint: WebhookEndpoint) -> dict[str, object]:
     """What the audit log says of an endpoint: no secret, and none of what its path may hold."""
     return {
-        "url": place_of(endpoint.url),
+        "url": _place_of(endpoint.url),
         "kinds": endpoint.kinds,
         "description": endpoint.description,
         "active": endpoint.active,
     }
+
+
+def _place_of(url: str) -> str:
+    """An address without its path, in which receivers often keep a secret."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}/…"
 
 
 def new_secret() -> str:
