@@ -174,3 +174,10 @@ async def test_the_system_page_tells_what_went_wrong_and_who_works(
     assert "ada@example.com" not in shown
     assert "SQLite" in shown
     assert "(this one)" in shown
+
+
+async def test_whose_key_it_was_is_said_by_name(desk: Desk):
+    await desk.send(
+        "/admin/system/keys", "/keys", {"scopes": "orders:read"}, status=200, name="erp"
+    )
+    assert "Whose root@example.com" in await desk.look(f"{AUDIT}?action=api_key.created")

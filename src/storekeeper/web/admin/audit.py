@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from litestar import Controller, Request, get
@@ -83,7 +84,7 @@ FIELDS = {
     "owner": mark("Whose"),
     "url": mark("Address"),
     "kinds": mark("Events"),
-    "active": mark("On"),
+    "active": mark("Switched on"),
     "priority": mark("Priority"),
     "created": mark("Made"),
     "updated": mark("Changed"),
@@ -99,12 +100,13 @@ FIELDS = {
 
 class Shown(NamedTuple):
     """An entry with the names of whom and what it is about; `address` is empty where nothing can
-    be looked at any more."""
+    be looked at any more. `names`: of accounts that its fields hold, by their value there."""
 
     entry: AuditEntry
     who: str
     subject: str
     address: str
+    names: Mapping[str, str]
 
 
 class AuditPages(Controller):
@@ -196,9 +198,9 @@ async def _shown(visit: Visit, entries: tuple[AuditEntry, ...]) -> list[Shown]:
     """With names of people and products, one question for each kind."""
     store: Store = visit.pages.shop.store
     subjects = {entry.subject for entry in entries}
-    people = await store.get_many(
-        Account, sorted({said_by(entry.by) for entry in entries} | _ids(subjects, "account"))
-    )
+    owners = {owner for entry in entries for owner in _owners(entry)}
+    wanted = {said_by(entry.by) for entry in entries} | _ids(subjects | owners, "account")
+    people = await store.get_many(Account, sorted(wanted))
     products = await store.get_many(Product, sorted(_ids(subjects, "product")))
     there = {f"product:{id}" for id in products}
     there |= {f"account:{id}" for id, account in people.items() if account.status == "active"}
@@ -211,9 +213,18 @@ async def _shown(visit: Visit, entries: tuple[AuditEntry, ...]) -> list[Shown]:
             who=_name(visit, people, said_by(entry.by)),
             subject=_title(visit, entry, people, products),
             address=_address(entry.subject) if entry.subject in there else "",
+            names={
+                owner: _name(visit, people, owner.partition(":")[2]) for owner in _owners(entry)
+            },
         )
         for entry in entries
     ]
+
+
+def _owners(entry: AuditEntry) -> set[str]:
+    """Accounts that an entry's fields name."""
+    told = [change for change in entry.fields if change.field == "owner"]
+    return {value for change in told for value in (change.before, change.after) if value}
 
 
 def _ids(subjects: set[str], kind: str) -> set[str]:
