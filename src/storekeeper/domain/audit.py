@@ -1,9 +1,9 @@
 """The audit log: who changed what, and what it was before and after.
 
 An entry is committed with the change that it tells of. It names accounts by their ids alone and
-holds no secret, no password and no address, so there is nothing to take out of it when somebody
-leaves. What moves stock is told by the ledger and what becomes of an order by its timeline; neither
-is said here again.
+holds no secret, and of addresses only what the shop says of itself, so there is nothing to take out
+of it when somebody leaves. What moves stock is told by the ledger and what becomes of an order by
+its timeline; neither is said here again.
 """
 
 from __future__ import annotations
