@@ -71,7 +71,7 @@ class OrderNotesController(Controller):
         data: JSONBody[NewNote],
         idempotency_key: Key = None,
     ) -> Answer[NoteView]:
-        """It stays as it is until its author removes it, or its customer is deleted."""
+        """It stays as it is until its author or an admin removes it, or its customer is deleted."""
         call = call_of(request, f"orders.note:{order_id}", data, idempotency_key)
         note, is_replay = await notes_of(request).add(call, order_id, data.text)
         headers = {"Idempotent-Replayed": "true"} if is_replay else None
@@ -84,7 +84,7 @@ class OrderNotesController(Controller):
         responses=needs_login(errors.NotFound, errors.Conflict),
     )
     async def remove(self, request: ApiRequest, order_id: OrderPath, note_id: NotePath) -> None:
-        """One's own; somebody else's is `forbidden`."""
+        """One's own; for admins any. Somebody else's is `forbidden`."""
         await notes_of(request).remove(call_of(request, "", None, None), order_id, note_id)
 
 

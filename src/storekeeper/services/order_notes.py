@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storekeeper.domain.accounts import Account
+from storekeeper.domain.accounts import Account, Principal
 from storekeeper.domain.changes import ChangeSet, Check, Delete, Put
 from storekeeper.domain.errors import Conflict, Forbidden, Invalid, LimitReached, NotFound
 from storekeeper.domain.notes import MOST_NOTES, OrderNote
@@ -18,8 +18,13 @@ from storekeeper.services.base import (
 )
 
 
+def may_remove(principal: Principal, note: OrderNote) -> bool:
+    """Its author, and admins: an author may have left."""
+    return note.author_id == principal.account_id or principal.role == "admin"
+
+
 class OrderNotes:
-    """Notes are added and, by whoever wrote them, removed; nobody rewrites one."""
+    """Notes are added and, by their author or an admin, removed; nobody rewrites one."""
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
@@ -77,8 +82,8 @@ class OrderNotes:
 
         async def attempt() -> None:
             note = await self._note(order_id, note_id)
-            if note.author_id != call.principal.account_id:
-                raise Forbidden("only who wrote a note removes it")
+            if not may_remove(call.principal, note):
+                raise Forbidden("only who wrote a note, or an admin, removes it")
             delete = Delete("OrderNote", note.id, note.version)
             await self._store.commit(ChangeSet(deletes=(delete,)))
 

@@ -11,7 +11,7 @@ from storekeeper.domain.notes import OrderNote
 from storekeeper.domain.orders import Order, OrderLine
 from storekeeper.http.answers import Answer
 from storekeeper.services.invoices import Invoices
-from storekeeper.services.order_notes import OrderNotes
+from storekeeper.services.order_notes import OrderNotes, may_remove
 from storekeeper.web.admin.frame import admin_page
 from storekeeper.web.admin.places import locations_of
 from storekeeper.web.forms import FormErrors
@@ -58,6 +58,7 @@ async def order_page(
         has_invoice=await invoices.is_there(order),
         names={place.id: place.name for place in places},
         notes=notes,
+        may_remove=may_remove,
         can_write=may_write,
         opened=opened,
         errors=errors or FormErrors(visit),
