@@ -64,9 +64,8 @@ _SIGNATURE = (
 )
 _UNKNOWN = "doesn't know these credentials; check AWS_PROFILE or the role"
 _RUN_OUT = "says that the credentials have run out; renew them, or use a role"
+DENIED = "AccessDeniedException"
 _REMEDIES = {
-    "AccessDeniedException": "is not allowed; give the role the permissions that "
-    "docs/dynamodb.md lists",
     "UnrecognizedClientException": _UNKNOWN,
     "InvalidClientTokenId": _UNKNOWN,
     "MissingAuthenticationTokenException": _UNKNOWN,
@@ -246,6 +245,8 @@ class Remote:
                 raise
             raise StoreUnavailable(f"{error}; check STOREKEEPER_AWS_ENDPOINT_URL") from error
         client.meta.events.register("needs-retry.dynamodb", way.note)
+        client.meta.events.register("provide-client-params.dynamodb", _remember_table)
+        client.meta.events.register("after-call.dynamodb", _name_table)
         return client
 
 
@@ -268,7 +269,17 @@ async def _try(client: DynamoDBClient, work: Callable[[DynamoDBClient], Awaitabl
     return await work(client)
 
 
-def code_of(error: Exception) -> str:
+def _remember_table(params: Any, context: Any, **_: Any) -> None:
+    context["storekeeper_table"] = params.get("TableName", "")
+
+
+def _name_table(parsed: Any, context: Any, **_: Any) -> None:
+    """Puts into a refusal of which table it is, so that an operator can be told."""
+    if "Error" in parsed:
+        parsed["Error"]["Table"] = context.get("storekeeper_table", "")
+
+
+def code_of(error: BaseException) -> str:
     """The code that AWS gave, or an empty text."""
     if isinstance(error, failures.ClientError):
         return str(error.response.get("Error", {}).get("Code", ""))
@@ -292,6 +303,13 @@ def told(error: Exception) -> StoreUnavailable | Overloaded:
     code = code_of(error)
     if code in _THROTTLED:
         return _too_fast()
+    if code == DENIED and isinstance(error, failures.ClientError):
+        answer: Any = error.response
+        table = answer["Error"].get("Table", "the tables")
+        return StoreUnavailable(
+            f"the role may not do dynamodb:{error.operation_name} on {table}; allow it in the role's "
+            f"permissions, all of which docs/dynamodb.md lists ({_message(error)})"
+        )
     if code in _REMEDIES:
         return StoreUnavailable(f"DynamoDB {_REMEDIES[code]} ({_message(error)})")
     if isinstance(error, failures.NoRegionError):
