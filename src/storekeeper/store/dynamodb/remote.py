@@ -314,9 +314,11 @@ def told(error: Exception) -> StoreUnavailable | Overloaded:
         return StoreUnavailable(f"DynamoDB {_REMEDIES[code]} ({_message(error)})")
     if isinstance(error, failures.NoRegionError):
         return StoreUnavailable("no AWS region is set; set STOREKEEPER_AWS_REGION or AWS_REGION")
-    if isinstance(error, failures.InvalidRegionError | failures.ProfileNotFound):
+    if isinstance(error, failures.InvalidRegionError):
+        return StoreUnavailable(f"{error}; check STOREKEEPER_AWS_REGION")
+    if isinstance(error, failures.ProfileNotFound):
         return StoreUnavailable(
-            f"{error}; check STOREKEEPER_AWS_REGION and STOREKEEPER_AWS_PROFILE"
+            f"{error}; check STOREKEEPER_AWS_PROFILE or AWS_PROFILE, and AWS's own files"
         )
     if isinstance(error, _NO_CREDENTIALS):
         return StoreUnavailable(
