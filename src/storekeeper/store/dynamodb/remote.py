@@ -142,6 +142,10 @@ class Remote:
         """Another client of the same place: what it is made to wait holds up nobody else."""
         return Remote(region=self._region, endpoint=self._endpoint, profile=self._profile)
 
+    def is_throttled(self, since: float) -> bool:
+        """Whether DynamoDB asked for fewer reads since then (`time.monotonic`), or shortly before."""
+        return self._reading.is_throttled(since)
+
     def call(
         self,
         work: Callable[[DynamoDBClient], Awaitable[T]],
@@ -209,7 +213,7 @@ class Remote:
         except TimeoutError as error:
             way.ended(asked_at, failed=True)
             if way.is_throttled(asked_at):
-                raise _too_fast() from error
+                raise too_fast() from error
             raise StoreUnavailable(
                 f"DynamoDB didn't answer in {patience_s:g} s; check the network, "
                 "STOREKEEPER_AWS_REGION and STOREKEEPER_AWS_ENDPOINT_URL"
@@ -294,7 +298,7 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(error, failures.HTTPClientError | failures.ConnectionError | OSError)
 
 
-def _too_fast() -> Overloaded:
+def too_fast() -> Overloaded:
     return Overloaded("DynamoDB asks for fewer requests; try again shortly", retry_after=1)
 
 
@@ -302,7 +306,7 @@ def told(error: Exception) -> StoreUnavailable | Overloaded:
     """What an operator should know about a failure of DynamoDB or of the way to it."""
     code = code_of(error)
     if code in _THROTTLED:
-        return _too_fast()
+        return too_fast()
     if code == DENIED and isinstance(error, failures.ClientError):
         answer: Any = error.response
         table = answer["Error"].get("Table", "the tables")
