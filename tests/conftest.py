@@ -1,10 +1,14 @@
-"""Settings that all tests share: how hard Hypothesis looks."""
+"""What all tests share: how hard Hypothesis looks, and the last word on what was not tested."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support import local_engines
 
 # `make test` must give the same answer twice; a soak draws anew each time and looks for longer.
 settings.register_profile(
@@ -24,3 +28,18 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """After all else, in whole lines, what no engine was there for; not once for each test."""
+    stats = terminalreporter.stats
+    skipped = stats.get("skipped", [])
+    if not any(map(local_engines.missed_by, skipped)):
+        yield
+        return
+    stats["skipped"] = [report for report in skipped if not local_engines.missed_by(report)]
+    yield
+    stats["skipped"] = skipped
+    for line in local_engines.told_of(skipped):
+        terminalreporter.write_line(line, red=True, bold=True)
