@@ -221,21 +221,21 @@ async def _idle(
 ) -> None:
     """Nodes that nobody visits: the first leads (relay with one channel, sweeper, tables for other
     programs), the second only follows. Whether the log has grown meanwhile is told too."""
-    before = Cost(write=0, read=0, writes=0)
     grown = 0
     async with contextlib.AsyncExitStack() as opened:
         for settings, name in zip(nodes, ("the first, which leads", "a further one"), strict=True):
+            first = meter.sessions
             shop = await asyncio.to_thread(build_shop, settings)
             await opened.enter_async_context(make_asgi(shop).lifespan())
             await asyncio.sleep(SETTLE_S)
             meter.take()
             start = shop.store.followed  # type: ignore[attr-defined]
             await asyncio.sleep(seconds)
-            found = summed(meter.take())
+            # Only its own: what the nodes before it do now isn't what they did while they were measured.
+            found = summed([one for one in meter.take() if one.session >= first])
             grown += shop.store.followed - start  # type: ignore[attr-defined]
             hours = seconds / HOUR_S
-            write, read = (found.write - before.write) / hours, (found.read - before.read) / hours
-            before = found
+            write, read = found.write / hours, found.read / hours
             month = MONTH_H * _dollars(write, read, prices["us-east-1"])
             report.figure(
                 f"an idle node in an hour: {name}",

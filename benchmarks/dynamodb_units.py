@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from botocore import register_initializer, unregister_initializer
+from msgspec.structs import replace
 
 from storekeeper.domain.types import Struct
 
@@ -35,9 +37,11 @@ Item = Mapping[str, Mapping[str, Any]]
 
 
 class Charge(Struct, frozen=True, kw_only=True):
-    """Request units. `refused`: a condition failed, which costs what the write would have cost."""
+    """Request units. `refused`: a condition failed, which costs what the write would have cost.
+    `session`: which of the process's sessions asked, by the order in which they were made."""
 
     operation: str
+    session: int = 0
     write: float = 0.0
     read: float = 0.0
     refused: bool = False
@@ -48,6 +52,8 @@ class Meter:
 
     def __init__(self) -> None:
         self._charges: list[Charge] = []
+        # How many sessions were made until now.
+        self.sessions = 0
 
     def take(self) -> list[Charge]:
         """The charges since the last time."""
@@ -57,12 +63,15 @@ class Meter:
     def watch(self, session: Any) -> None:
         """For botocore: listens to every client of a new session."""
         session.register("provide-client-params.dynamodb", _keep_asked)
-        session.register("after-call.dynamodb", self._add)
+        session.register("after-call.dynamodb", partial(self._add, self.sessions))
+        self.sessions += 1
 
-    def _add(self, *, model: Any, parsed: Mapping[str, Any], context: Any, **_: Any) -> None:
+    def _add(
+        self, session: int, *, model: Any, parsed: Mapping[str, Any], context: Any, **_: Any
+    ) -> None:
         made = charge(model.name, context["asked"], parsed)
         if made is not None:
-            self._charges.append(made)
+            self._charges.append(replace(made, session=session))
 
 
 @contextmanager
@@ -91,6 +100,9 @@ def charge(operation: str, asked: Mapping[str, Any], answer: Mapping[str, Any]) 
     if operation == "PutItem":
         size = max(item_size(asked["Item"]), item_size(answer.get("Item", {})))
         return Charge(operation=operation, write=write_units(size), refused=refused)
+    if operation == "DeleteItem" and refused:
+        # What was deleted, and so its size, isn't told; of what is refused, there is nothing.
+        return Charge(operation=operation, write=write_units(0), refused=True)
     if operation == "TransactWriteItems" and all("Put" in one for one in asked["TransactItems"]):
         sizes = [item_size(one["Put"]["Item"]) for one in asked["TransactItems"]]
         return Charge(operation=operation, write=sum(2 * write_units(size) for size in sizes))

@@ -1,11 +1,17 @@
-"""Settings that all tests share: how hard Hypothesis looks, and that Ctrl-C is heard."""
+"""What all tests share: how hard Hypothesis looks, that Ctrl-C is heard, and the last word on what
+was not tested."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from storekeeper.telemetry.recent import RECENT
+from tests.support import local_engines
 
 # `make test` must give the same answer twice; a soak draws anew each time and looks for longer.
 settings.register_profile(
@@ -29,3 +35,24 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 # test starts from there.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_went_wrong_yet() -> None:
+    """A process keeps its last errors, and one runs many tests."""
+    RECENT.forget()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """After all else, in whole lines, what no engine was there for; not once for each test."""
+    stats = terminalreporter.stats
+    skipped = stats.get("skipped", [])
+    if not any(map(local_engines.missed_by, skipped)):
+        yield
+        return
+    stats["skipped"] = [report for report in skipped if not local_engines.missed_by(report)]
+    yield
+    stats["skipped"] = skipped
+    for line in local_engines.told_of(skipped):
+        terminalreporter.write_line(line, red=True, bold=True)

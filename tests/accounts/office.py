@@ -59,7 +59,7 @@ class Office:
         self.order_changes = self.shop.order_changes
         self.passwords = Passwords(memory_kib=64, passes=1)
         self.access_tokens = AccessTokens(secrets, lifetime=timedelta(minutes=15))
-        self.throttle = Throttle(self.tools)
+        self.throttle = Throttle(self.tools, secrets)
         self.credentials = Credentials(
             self.tools, self.passwords, self.throttle, ResetSecrets(secrets)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 
 import pytest
 
@@ -11,6 +12,7 @@ from storekeeper.domain.errors import Overloaded, TooManyRequests, Unauthenticat
 from storekeeper.identity.passwords import Passwords
 from storekeeper.services.base import BY_SYSTEM
 from storekeeper.services.sessions import MOST_SESSIONS
+from storekeeper.services.throttle import Throttle
 from tests.accounts.office import GOOD, HOME, OTHER, Office, office_at
 
 AWAY = "198.51.100.7"
@@ -76,6 +78,21 @@ async def test_a_wrong_log_in_leaves_the_same_traces_for_known_and_unknown(offic
     attempts = await office.store.list_all(Attempts)
     assert sorted(attempt.failures for attempt in attempts.items) == [1, 1, 1, 1]
     assert "example.com" not in repr(attempts)
+
+
+async def test_a_copy_of_the_counts_alone_tells_of_no_address(office):
+    """Whoever has a backup but not the shop's secret can't try out who failed to log in."""
+    await refusal(office, "ada")
+    (one, two) = (await office.store.list_all(Attempts)).items
+    other = Throttle(office.tools, (b"somebody else's secret",))
+    email = "ada@example.com"
+    assert office.throttle.by_address("password", email).id in (one.id, two.id)
+    assert other.by_address("password", email).id not in (one.id, two.id)
+    plain = {
+        hashlib.sha256("\n".join(("password", *parts)).encode()).hexdigest()
+        for parts in (("address", email), ("client", HOME))
+    }
+    assert not plain & {one.id, two.id}
 
 
 async def test_the_delay_grows_with_each_failure_up_to_a_quarter_of_an_hour(office):

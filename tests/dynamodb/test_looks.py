@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from storekeeper.domain.work import Setting
 from storekeeper.store import asking
 from storekeeper.store.dynamodb import follower, remote
 from storekeeper.store.dynamodb import store as dynamo_store
-from tests.support.faulty_dynamodb import SILENT, FaultyDynamo
+from tests.support.faulty_dynamodb import SILENT, THROTTLED, Fault, FaultyDynamo
 from tests.support.nodes import node
 
 
@@ -64,20 +65,52 @@ async def test_requests_that_wait_together_share_a_look(tmp_path: Path) -> None:
             assert proxy.calls["Query"] - before == 1
 
 
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request waits for its look for a moment, and DynamoDB is waited for longer."""
+    monkeypatch.setattr(dynamo_store, "LONGEST_WAIT_S", 0.5)
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [(SILENT, StoreUnavailable), (THROTTLED, Overloaded)],
+    ids=["nobody answers", "fewer requests are asked for"],
+)
 async def test_a_request_waits_for_its_look_only_so_long(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fault: Fault, told: type[Exception], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(dynamo_store, "LONGEST_WAIT_S", 0.1)
+    """And is told the reason: to come less often helps nobody whom DynamoDB doesn't answer."""
     with FaultyDynamo() as proxy:
         async with node(tmp_path, 1, proxy.url) as shop:
             await shop.store.catch_up()
-            proxy.fail("Query", SILENT, times=1)
+            proxy.fail("Query", fault)
             began = asking.begin()
-            with pytest.raises(Overloaded) as told:
+            with pytest.raises(told):
                 await shop.store.get(Setting, "a")
             asking.end(began)
-            assert told.value.members["retry_after"] == 1
-            await shop.store.catch_up()  # the look itself went on
+            proxy.heal()
+            await shop.store.catch_up()  # the look itself went on, or another does
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_a_node_that_has_too_much_to_catch_up_with_says_so(tmp_path: Path) -> None:
+    held = threading.Event()
+    async with node(tmp_path, 0) as other, node(tmp_path, 1) as shop:
+        await shop.store.catch_up()
+        await other.store.commit(ChangeSet(puts=(Put(Setting(id="a", version=1, value="")),)))
+        lane = shop.store._write_lane  # type: ignore[attr-defined]
+        holding = asyncio.create_task(lane.ask(held.wait))
+        began = asking.begin()
+        try:
+            with pytest.raises(Overloaded) as told:
+                await shop.store.get(Setting, "a")
+        finally:
+            held.set()
+            await holding
+        assert told.value.members["retry_after"] == 1
+        assert await shop.store.get(Setting, "a") is not None
+        asking.end(began)
 
 
 async def test_reads_that_get_through_make_nobody_wait_longer_for_writes_that_do_not(

@@ -21,7 +21,7 @@ from tests.support.faulty_dynamodb import FaultyDynamo
 from tests.support.ids import Ids
 from tests.support.nodes import REGION
 
-CHEAP = {"PutItem", "Query", "GetItem", "BatchGetItem", "DescribeTable"}
+CHEAP = {"PutItem", "Query", "GetItem", "DeleteItem", "DescribeTable"}
 ADMIN = "root@example.com"
 
 

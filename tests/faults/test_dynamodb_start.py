@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from storekeeper.cli.console import UNAVAILABLE, USAGE
+from storekeeper.domain.errors import StoreUnavailable
 from storekeeper.store.dynamodb.entries import Copied
 from storekeeper.store.dynamodb.log import Log
 from storekeeper.store.dynamodb.opening import make_tables
 from storekeeper.store.dynamodb.remote import Remote
+from storekeeper.store.dynamodb.rights import OF_LOG, OF_VIEWS, require_rights
+from storekeeper.store.dynamodb.tables import TABLES
 from storekeeper.store.sqlite.transfer import Rows
 from tests.cli.terminal import Terminal
 from tests.contract.engines import prefix_of
@@ -44,6 +47,14 @@ class Portal(BaseHTTPRequestHandler):
 def proxy() -> Iterator[FaultyDynamo]:
     with FaultyDynamo() as proxy:
         yield proxy
+
+
+@pytest.fixture
+def remote(proxy: FaultyDynamo, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
+    local_engines.use_local_credentials(monkeypatch)
+    remote = Remote(region=REGION, endpoint=proxy.url)
+    yield remote
+    remote.close()
 
 
 @pytest.fixture
@@ -190,7 +201,7 @@ def test_tables_with_half_a_shop(terminal, tmp_path, command):
         (dynamo.UNSIGNED, "secret key"),
         (dynamo.EXPIRED, "renew them"),
         (dynamo.SKEWED, "clock"),
-        (dynamo.DENIED, "permissions"),
+        (dynamo.DENIED, "dynamodb:DescribeTable on"),
     ],
     ids=lambda value: value.name if isinstance(value, Fault) else "",
 )
@@ -200,17 +211,60 @@ def test_what_dynamodb_refuses(terminal, tmp_path, proxy, fault, told):
     says(terminal, SERVE, told)
 
 
-def test_a_role_that_may_make_no_tables(terminal, proxy):
-    proxy.fail("CreateTable", dynamo.DENIED)
-    says(terminal, INIT, "permissions", "docs/dynamodb.md")
+@pytest.mark.parametrize("operation", ["CreateTable", "UpdateTimeToLive"])
+def test_a_role_that_may_not_make_the_tables(terminal, tmp_path, proxy, operation):
+    proxy.fail(operation, dynamo.DENIED, table="users")
+    says(terminal, INIT, f"dynamodb:{operation} on {prefix_of(tmp_path)}users", "docs/dynamodb.md")
 
 
-@pytest.mark.parametrize("operation", ["GetItem", "PutItem", "Query"])
-def test_a_right_that_is_missing_is_told_at_the_start(terminal, tmp_path, proxy, operation):
-    """Not when the first customer orders."""
+def test_rights_that_are_missing_are_told_at_the_start_all_at_once(terminal, tmp_path, proxy):
+    """Not when the first customer orders, and not one after the other."""
     with_tables(tmp_path)
-    proxy.fail(operation, dynamo.DENIED)
-    says(terminal, SERVE, "permissions", "docs/dynamodb.md")
+    proxy.fail("Query", dynamo.DENIED, table="commits")
+    proxy.fail("PutItem", dynamo.DENIED, table="orders")
+    prefix = prefix_of(tmp_path)
+    missing = (f"dynamodb:Query on {prefix}commits", f"dynamodb:PutItem on {prefix}orders")
+    says(terminal, SERVE, *missing, "docs/dynamodb.md")
+
+
+def test_each_right_is_tried_and_nothing_is_written(remote, tmp_path, proxy):
+    with_tables(tmp_path)
+    prefix = prefix_of(tmp_path)
+    for kind in (OF_LOG, OF_VIEWS):
+        for table, actions in kind.items():
+            for action in actions:
+                proxy.fail(action, dynamo.DENIED, times=1, table=table.name)
+                with pytest.raises(StoreUnavailable, match=f"{action} on {prefix}{table.name};"):
+                    require_rights(remote, prefix, OF_LOG, OF_VIEWS)
+    require_rights(remote, prefix, OF_LOG, OF_VIEWS)
+    for table in TABLES:
+        found = remote.call(lambda client, table=table: client.scan(TableName=prefix + table.name))
+        assert found["Items"] == []
+
+
+def test_without_tables_for_other_programs_no_right_to_them_is_needed(terminal, tmp_path, proxy):
+    with_tables(tmp_path)
+    proxy.fail("PutItem", dynamo.DENIED, table="orders")
+    terminal.ok("verify", STOREKEEPER_DYNAMODB_VIEWS="false")
+
+
+def test_verify_tells_that_it_may_not_scan_before_it_compares(terminal, tmp_path, proxy):
+    with_tables(tmp_path)
+    proxy.fail("Scan", dynamo.DENIED, table="users")
+    says(terminal, ("verify",), f"dynamodb:Scan on {prefix_of(tmp_path)}users", "docs/dynamodb.md")
+
+
+def test_a_copy_is_not_made_for_a_shop_that_could_not_be_opened(terminal, tmp_path, proxy):
+    """The rights that it takes are told before the copy, which may last for hours."""
+    terminal.ok("init", STOREKEEPER_STORE="sqlite")
+    proxy.fail("DeleteItem", dynamo.DENIED, table="commits")
+    prefix = prefix_of(tmp_path)
+    copy = ("copy", "--from", "sqlite:data/shop.db", "--to", f"dynamodb:{prefix}")
+    says(terminal, copy, f"dynamodb:DeleteItem on {prefix}commits")
+    tries = proxy.calls["PutItem"]
+    proxy.heal()
+    terminal.ok(*copy)
+    assert proxy.calls["PutItem"] > 2 * tries
 
 
 @pytest.mark.parametrize("operation", ["DescribeTable", "Query", "PutItem"])

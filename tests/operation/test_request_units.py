@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
 
-from benchmarks.dynamodb_units import charge, item_size, metered, read_units, write_units
+from benchmarks.dynamodb_units import (
+    Charge,
+    Meter,
+    charge,
+    item_size,
+    metered,
+    read_units,
+    write_units,
+)
 from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.setup import create_tables
 from tests.support import local_engines
@@ -74,6 +84,16 @@ def test_a_transaction_is_charged_twice_for_every_item() -> None:
     assert made.write == 2 * (1 + 2)
 
 
+def test_a_delete_of_what_is_not_there_is_charged_as_the_smallest_write() -> None:
+    """As every start tries its right to delete."""
+    refused = {"Error": {"Code": "ConditionalCheckFailedException"}}
+    made = charge("DeleteItem", {"Key": {"pk": {"S": "nothing"}}}, refused)
+    assert made is not None
+    assert (made.write, made.refused) == (1, True)
+    with pytest.raises(ValueError, match="DeleteItem"):
+        charge("DeleteItem", {"Key": {"pk": {"S": "something"}}}, {})
+
+
 def test_an_operation_that_cannot_be_reckoned_is_not_taken_for_free() -> None:
     with pytest.raises(ValueError, match="UpdateItem"):
         charge("UpdateItem", {}, {})
@@ -121,3 +141,37 @@ async def test_requests_of_a_real_client_are_charged_and_refused_writes_too(
         ("PutItem", 2, 0, True),
         ("Query", 0, 1, False),
     ]
+
+
+async def test_what_one_node_pays_is_told_from_what_others_pay_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """A further node that was charged by subtraction was once said to write less than nothing."""
+    local_engines.use_local_credentials(monkeypatch)
+    prefix = f"units-{tmp_path.name}-"
+
+    def all_of_it(meter: Meter) -> tuple[list[Charge], int]:
+        with ExitStack() as open_remotes:
+
+            def a_remote() -> Remote:
+                remote = Remote(region="eu-west-1", endpoint=local_engines.url("dynamodb"))
+                open_remotes.callback(remote.close)
+                return remote
+
+            first = a_remote()
+            create_tables(first, prefix)
+            before = meter.sessions
+            second = a_remote()
+            for remote, size in ((first, 5_000), (second, 10), (first, 5_000)):
+                item = {"pk": {"S": "log"}, "sk": {"N": "1"}, "data": {"B": b"x" * size}}
+                remote.call(partial(_put, table=f"{prefix}commits", item=item))
+        return meter.take(), before
+
+    with metered() as meter:
+        charges, before = await asyncio.to_thread(all_of_it, meter)
+    assert [one.write for one in charges if one.session >= before] == [1]
+    assert len([one for one in charges if one.session < before]) == 2
+
+
+async def _put(client: Any, *, table: str, item: Any) -> None:
+    await client.put_item(TableName=table, Item=item)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import socket
 import struct
 import threading
@@ -21,6 +22,7 @@ from tests.support import local_engines
 
 Moment = Literal["asked", "done"]
 _TARGET = b"x-amz-target: dynamodb_20120810."
+_TABLE = re.compile(rb'"TableName": ?"([^"]+)"')
 _PREFIX = "com.amazonaws.dynamodb.v20120810#"
 
 
@@ -52,7 +54,8 @@ FAULTS = (BROKEN, SILENT, SILENT_AFTER, RESET, RESET_AFTER, EXPIRED, DENIED, SKE
 
 
 class FaultyDynamo:
-    """`url` is where to find it. `calls` counts what came by operation, `failed` what it failed.
+    """`url` is where to find it. `calls` counts what came by operation, `failed` what it failed;
+    `asked` counts by operation and by what the table's name ends with.
 
     `watch` is shown each request before it is passed on and after it was done, before its answer;
     when it raises a `ConnectionError`, that is as far as the request comes.
@@ -63,15 +66,19 @@ class FaultyDynamo:
         self._target = (str(target.hostname), int(target.port or 0))
         self.calls: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
+        self.asked: Counter[tuple[str, str]] = Counter()
         self.watch: Callable[[bytes, Moment], None] = lambda request, moment: None
-        self._faults: dict[str, tuple[Fault, float]] = {}
+        self._faults: dict[tuple[str, str], tuple[Fault, float]] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def fail(self, operation: str, fault: Fault, times: float = float("inf")) -> None:
-        """From now on the next `times` calls of that operation meet the fault."""
-        self._faults[operation] = (fault, times)
+    def fail(
+        self, operation: str, fault: Fault, times: float = float("inf"), *, table: str = ""
+    ) -> None:
+        """From now on the next `times` calls of that operation meet the fault, on the `table` alone
+        if one is named, by what comes after the prefix."""
+        self._faults[operation, table] = (fault, times)
 
     def heal(self) -> None:
         self._faults = {}
@@ -121,9 +128,11 @@ class FaultyDynamo:
         self, request: bytes, inner: tuple[asyncio.StreamReader, asyncio.StreamWriter]
     ) -> bytes | None:
         operation = _operation(request)
+        table = _table(request)
         self.calls[operation] += 1
+        self.asked[operation, table] += 1
         self.watch(request, "asked")
-        fault = self._fault_of(operation)
+        fault = self._fault_of(operation, table)
         answer: bytes | None = None
         if fault is None or fault.is_done:
             inner[1].write(request)
@@ -136,12 +145,13 @@ class FaultyDynamo:
             await asyncio.Event().wait()
         return _refusal(fault) if fault.status else None
 
-    def _fault_of(self, operation: str) -> Fault | None:
-        fault, left = self._faults.get(operation, (None, 0.0))
-        if fault is None or left < 1:
-            return None
-        self._faults[operation] = (fault, left - 1)
-        return fault
+    def _fault_of(self, operation: str, table: str) -> Fault | None:
+        for place in ((operation, table), (operation, "")):
+            fault, left = self._faults.get(place, (None, 0.0))
+            if fault is not None and left >= 1:
+                self._faults[place] = (fault, left - 1)
+                return fault
+        return None
 
 
 async def _message(reader: asyncio.StreamReader) -> bytes:
@@ -178,6 +188,12 @@ def _operation(request: bytes) -> str:
         if line.lower().startswith(_TARGET):
             return line[len(_TARGET) :].decode()
     return "?"
+
+
+def _table(request: bytes) -> str:
+    """What comes after the prefix of the table's name."""
+    found = _TABLE.search(request)
+    return found[1].decode().rpartition("-")[2] if found else ""
 
 
 def _refusal(fault: Fault) -> bytes:

@@ -1,7 +1,8 @@
 """The local engines for tests: each is started once a test process, when first asked for.
 
-Where one can't run, its tests are skipped with a line that says what was not tested; with
-TEST_ENGINES=required (as CI sets) that is a failure instead.
+Where one can't run, its tests are skipped, and a line at the end of the run says for each engine
+what was not tested and what to install; with TEST_ENGINES=required (as CI sets) that is a failure
+instead.
 """
 
 from __future__ import annotations
@@ -9,12 +10,22 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import re
+from collections import Counter
+from collections.abc import Iterable
 from typing import NoReturn
 
 import pytest
 
 from tools.engines.launch import CREDENTIALS, Missing, Name, Running, install, running
 
+NOT_TESTED = "NOT TESTED"
+_USED_FOR: dict[Name, str] = {
+    "dynamodb": "the store on DynamoDB",
+    "ministack": "CloudWatch, SNS and SQS",
+    "moto": "S3, and CloudWatch and SNS a second time",
+    "valkey": "the cache that nodes share",
+}
 _started: dict[Name, Running] = {}
 _reasons: dict[Name, str] = {}
 _open = contextlib.ExitStack()
@@ -29,7 +40,7 @@ def engine(name: Name) -> Running:
         except Missing as missing:
             _reasons[name] = _in_one_line(str(missing))
     if name in _reasons:
-        _not_tested(f"on {name}", _reasons[name])
+        not_tested(f"{_USED_FOR[name]} ({name})", _reasons[name])
     return _started[name]
 
 
@@ -38,19 +49,44 @@ def require(what: str) -> None:
     try:
         install()
     except Missing as missing:
-        _not_tested(what, _in_one_line(str(missing)))
+        not_tested(what, _in_one_line(str(missing)))
 
 
-def _not_tested(what: str, reason: str) -> NoReturn:
-    message = f"NOT TESTED {what}: {reason}"
+def not_tested(what: str, reason: str) -> NoReturn:
+    """Ends this test; `reason` in one line."""
+    message = f"{NOT_TESTED}: {what}. {reason}"
     if os.environ.get("TEST_ENGINES") == "required":
         pytest.fail(message)
     pytest.skip(message)
 
 
+def told_of(skipped: Iterable[pytest.TestReport]) -> list[str]:
+    """A line for each engine that these tests lacked, with their number."""
+    found = Counter(message for report in skipped if (message := missed_by(report)))
+    return [
+        message.replace(NOT_TESTED, f"{NOT_TESTED} ({times} test{'s' * (times > 1)} skipped)", 1)
+        for message, times in sorted(found.items())
+    ]
+
+
+def missed_by(report: pytest.TestReport) -> str:
+    """What wasn't tested and why; empty where the test was skipped for another reason."""
+    if not isinstance(report.longrepr, tuple):
+        return ""
+    message = report.longrepr[2].removeprefix("Skipped: ")
+    return message if message.startswith(NOT_TESTED) else ""
+
+
 def _in_one_line(text: str) -> str:
-    """Without the remedies, which are set in."""
-    return " ".join(line for line in text.splitlines() if not line.startswith(" "))
+    """With the remedies, which are set in: a system, spaces, what to do there."""
+    sentences: list[str] = []
+    for line in text.splitlines():
+        if line.startswith(" ") and sentences:
+            joint = ": " if sentences[-1].endswith("one of") else "; "
+            sentences[-1] += joint + re.sub(r" {2,}", ": ", line.strip())
+        else:
+            sentences.append(line)
+    return ". ".join(sentences)
 
 
 def url(name: Name) -> str:

@@ -221,7 +221,7 @@ async def test_a_refusal_says_what_to_change(made: Made, code: str, words: list[
     [
         ({}, {}, ["no AWS region", "STOREKEEPER_AWS_REGION"]),
         ({"AWS_DEFAULT_REGION": "eu-west-1"}, {}, ["no AWS credentials", "role"]),
-        ({}, {"region": "eu-west-1", "profile": "shop"}, ["no AWS credentials", "(shop)"]),
+        ({}, {"region": "eu-west-1", "profile": "shop"}, ["(shop)", "STOREKEEPER_AWS_PROFILE"]),
         (
             {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"},
             {"region": "eu-west-9", "endpoint": f"http://127.0.0.1:{free_port()}"},

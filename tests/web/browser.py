@@ -39,6 +39,13 @@ class _Forms(HTMLParser):
             self.found[-1][1][self._select] = given.get("value", "")
 
 
+def forms_of(page: str) -> dict[str, dict[str, str]]:
+    """What the fields of a page's forms hold, by where each goes; the first of several."""
+    forms = _Forms()
+    forms.feed(page)
+    return dict(reversed(forms.found))
+
+
 class Visitor:
     """One browser at the shop. `page` is the last answer."""
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
 from playwright.sync_api import Browser, Error, sync_playwright
 
+from tests.support import local_engines
+
 PATIENCE_MS = 15_000
+LONGEST_REASON = 300
 
 
 @contextmanager
@@ -22,9 +23,10 @@ def browser() -> Iterator[Browser]:
             # As root, which CI is, Chromium has no sandbox; it meets no page but ours.
             opened = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         except Error as error:
-            if os.environ.get("TEST_ENGINES") == "required":
-                raise
-            pytest.skip(f"NOT TESTED: pages in a browser, as no Chromium can be started: {error}")
+            reason = " ".join(str(error).split())[:LONGEST_REASON]
+            local_engines.not_tested(
+                "pages in a browser", f"No Chromium can be started ({reason}). Install chromium"
+            )
         try:
             yield opened
         finally:

@@ -57,6 +57,7 @@ def _copy(settings: Settings, source: Place, file: Path, target: Place, watch: A
             settings.data_dir / f"{target.name}copying.db",
             **_aws(settings),
             prefix=target.name,
+            views=settings.dynamodb_views,
             watch=watch,
         )
         return resumed

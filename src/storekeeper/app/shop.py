@@ -185,7 +185,7 @@ class Shop:
         )
         self.passwords = Passwords(at_once=settings.password_hashes_at_once)
         self.reset_secrets = ResetSecrets(self.secrets)
-        throttle = Throttle(self.tools, self.shared_cache)
+        throttle = Throttle(self.tools, self.secrets, self.shared_cache)
         self.credentials = Credentials(self.tools, self.passwords, throttle, self.reset_secrets)
         self.accounts = Accounts(self.tools, self.passwords, self.credentials, throttle)
         self.account_removal = AccountRemoval(self.tools, self.credentials)

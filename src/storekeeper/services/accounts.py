@@ -33,7 +33,7 @@ from storekeeper.services.base import (
     with_fresh_reads,
 )
 from storekeeper.services.credentials import Credentials
-from storekeeper.services.throttle import Throttle, by_client
+from storekeeper.services.throttle import Throttle
 from storekeeper.store.port import Page
 
 
@@ -75,7 +75,7 @@ class Accounts:
         if replayed := await self._made_before(call):
             return replayed
         email, name = clean_email(email), _clean_name(name)
-        where = by_client("register", client_address)
+        where = self._throttle.by_client("register", client_address)
         async with self._throttle.turn(where):
             await self._throttle.check(where)
             password_hash = await self._passwords.hash_new(password, about=(email, name))
@@ -191,7 +191,7 @@ class Accounts:
         check_version(account, if_match)
         new_name = None if name is None else _clean_name(name)
         new_email = None if email is None else clean_email(email)
-        where = by_client("register", client_address)
+        where = self._throttle.by_client("register", client_address)
         if new_email is not None and new_email != account.email:
             if password is None:
                 raise Invalid("changing the address needs the password", field="password")

@@ -20,7 +20,7 @@ from storekeeper.services.account_records import (
     own_account,
 )
 from storekeeper.services.base import BY_SYSTEM, Call, Tools, require, with_fresh_reads
-from storekeeper.services.throttle import Throttle, by_address, by_client
+from storekeeper.services.throttle import Throttle
 
 LINK_LASTS = timedelta(hours=1)
 _NOBODY = AccountId("")
@@ -49,7 +49,8 @@ class Credentials:
 
         Raises `TooManyRequests` after failures of this address or this client, `Overloaded`.
         """
-        who, where = by_address("password", email), by_client("password", client_address)
+        who = self._throttle.by_address("password", email)
+        where = self._throttle.by_client("password", client_address)
         known = "" if account is None else account.password_hash
         async with self._throttle.turn(who, where):
             await self._throttle.check(who, where)
@@ -97,7 +98,8 @@ class Credentials:
         An unknown address takes the same reads and writes: its link leads nowhere. Every request
         counts, so that nobody's mailbox is flooded. Raises `TooManyRequests`.
         """
-        who, where = by_address("forgot", email), by_client("forgot", client_address)
+        who = self._throttle.by_address("forgot", email)
+        where = self._throttle.by_client("forgot", client_address)
         async with self._throttle.turn(who, where):
             await self._throttle.check(who, where)
             await self._throttle.failed(who, where)
@@ -173,8 +175,8 @@ class Credentials:
         return account
 
     async def _forget_failures(self, account: Account) -> None:
-        await self._throttle.succeeded(by_address("password", account.email))
-        await self._throttle.succeeded(by_address("forgot", account.email))
+        for what in ("password", "forgot"):
+            await self._throttle.succeeded(self._throttle.by_address(what, account.email))
 
     async def _linked(self, secret: str) -> tuple[ResetLink, Account]:
         link = await self._store.get(ResetLink, hashed(secret))

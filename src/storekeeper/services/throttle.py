@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import hmac
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 
@@ -23,6 +23,7 @@ from storekeeper.domain.changes import ChangeSet, Delete, Put
 from storekeeper.domain.errors import TooManyRequests
 from storekeeper.domain.types import Struct
 from storekeeper.identity.addresses import client_network
+from storekeeper.identity.tokens import Keys
 from storekeeper.services.base import Tools, with_fresh_reads
 
 # Long beside the longest delay: waiting in between buys no second helping of free tries.
@@ -35,18 +36,10 @@ _decode = msgspec.msgpack.Decoder(datetime).decode
 
 
 class Subject(Struct, frozen=True, kw_only=True):
-    """Whose failures are counted, by a hash; `free` of them cost no time."""
+    """Whose failures are counted, by a keyed hash; `free` of them cost no time."""
 
     id: str
     free: int
-
-
-def by_address(what: str, email: str) -> Subject:
-    return Subject(id=_hash(what, "address", normal_email(email)), free=FREE_ATTEMPTS)
-
-
-def by_client(what: str, address: str) -> Subject:
-    return Subject(id=_hash(what, "client", client_network(address)), free=FREE_CLIENT_ATTEMPTS)
 
 
 class Throttle:
@@ -57,11 +50,24 @@ class Throttle:
     is down, lets nobody guess.
     """
 
-    def __init__(self, tools: Tools, waits: Cache | None = None) -> None:
+    def __init__(self, tools: Tools, secrets: Sequence[bytes], waits: Cache | None = None) -> None:
+        # A new secret begins the counts anew; whoever has a copy of them alone can try no guess.
+        self._key = Keys(secrets, "failed-tries").newest.value
         self._waits = waits
         self._store = tools.store
         self._clock = tools.clock
         self._turns: dict[str, tuple[asyncio.Lock, list[None]]] = {}
+
+    def by_address(self, what: str, email: str) -> Subject:
+        return Subject(id=self._hash(what, "address", normal_email(email)), free=FREE_ATTEMPTS)
+
+    def by_client(self, what: str, address: str) -> Subject:
+        where = client_network(address)
+        return Subject(id=self._hash(what, "client", where), free=FREE_CLIENT_ATTEMPTS)
+
+    def _hash(self, *parts: str) -> str:
+        text = "\n".join(parts).encode("utf-8", "replace")
+        return hmac.digest(self._key, text, "sha256").hex()
 
     @asynccontextmanager
     async def turn(self, *subjects: Subject) -> AsyncIterator[None]:
@@ -177,7 +183,3 @@ def _wait(time: timedelta) -> TooManyRequests:
     return TooManyRequests(
         f"too many failed tries; wait {seconds} s and try again", retry_after=seconds
     )
-
-
-def _hash(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode("utf-8", "replace")).hexdigest()

@@ -38,6 +38,9 @@ class RecentErrors:
     def add(self, trouble: Trouble) -> None:
         self._kept.append(trouble)
 
+    def forget(self) -> None:
+        self._kept.clear()
+
     def newest_first(self) -> list[Trouble]:
         return list(reversed(self._kept.copy()))
 

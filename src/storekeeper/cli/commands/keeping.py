@@ -39,8 +39,9 @@ def verify(
 
     async def work() -> tuple[list[Difference], list[ViewDifference], int]:
         async with open_shop(settings) as shop:
-            found = list(await shop.store.verify())
+            # First, as it tells what right it lacks.
             shown = list(await shop.store.verify_views())
+            found = list(await shop.store.verify())
             gauges = await shop.store.gauges()
             return found, shown, int(gauges.get("storekeeper_erasure_waiting_accounts", 0))
 

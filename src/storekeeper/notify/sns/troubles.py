@@ -96,12 +96,17 @@ def told(error: Exception, topic: str) -> Trouble:
             kind="settings",
             text="no AWS region is set; set STOREKEEPER_AWS_REGION or AWS_REGION",
         )
+    if isinstance(error, failures.ProfileNotFound):
+        return Trouble(
+            kind="credentials",
+            text=f"{_short(str(error))}; check STOREKEEPER_AWS_PROFILE or AWS_PROFILE, and AWS's "
+            "own files",
+        )
     if isinstance(
         error,
         failures.NoCredentialsError
         | failures.PartialCredentialsError
         | failures.CredentialRetrievalError
-        | failures.ProfileNotFound
         | failures.TokenRetrievalError
         | failures.SSOError,
     ):

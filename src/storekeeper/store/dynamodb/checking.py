@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from storekeeper.store.dynamodb import items
 from storekeeper.store.dynamodb.remote import BULK_PATIENCE_S, Remote
+from storekeeper.store.dynamodb.rights import OF_VERIFY, ask_for_rights
 from storekeeper.store.dynamodb.tables import ORDERS, PRODUCTS, VIEWS, Table
 from storekeeper.store.dynamodb.touching import Key
 from storekeeper.store.dynamodb.views import BATCH, Replica, State, Views
@@ -48,6 +49,7 @@ class Checker:
     async def differences(self) -> list[ViewDifference]:
         """What differs. A shop that sells on moves while it is looked at, so what seemed to differ
         is looked at again in a way that can't mistake one moment for another."""
+        await ask_for_rights(self._remote, self._prefix, OF_VERIFY)
         await self._views.bring_up()
         suspects: dict[Key, None] = {}
         async for keys in self._records():

@@ -34,10 +34,6 @@ class Leases:
         # Writes that are throttled must not slow down what customers read.
         return await self._remote.ask(lambda client: self._put(client, lease), writes=True)
 
-    def require_access(self) -> None:
-        """Raises `StoreUnavailable` where this role may not read; blocks."""
-        self._remote.call(lambda client: self._get(client, ""))
-
     async def _get(self, client: DynamoDBClient, id: str) -> Lease | None:
         answer = await client.get_item(TableName=self._table, Key=_key(id), ConsistentRead=True)
         item: Any = answer.get("Item")

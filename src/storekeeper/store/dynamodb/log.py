@@ -109,11 +109,6 @@ class Log:
             patience_s=LONG_PATIENCE_S,
         )
 
-    def require_access(self) -> None:
-        """Raises `StoreUnavailable` where this role may not read or write; writes nothing."""
-        self.after(0, 1)
-        self._remote.call(self._try_to_write, writes=True)
-
     @contextlib.contextmanager
     def _doubting(self) -> Iterator[None]:
         """While DynamoDB failed, the tables may have been made anew or restored under us."""
@@ -183,13 +178,3 @@ class Log:
         item, data = await parts.read(client, self._table, item)
         number, format = int(item["sk"]["N"]), int(item["format"]["N"])
         return entries.decode(number, format, data, item["by"]["S"][:NODE_DIGITS])
-
-    async def _try_to_write(self, client: DynamoDBClient) -> None:
-        try:
-            await client.put_item(
-                TableName=self._table,
-                Item={"pk": {"S": "nothing"}, "sk": {"N": "0"}},
-                ConditionExpression="attribute_exists(pk)",
-            )
-        except client.exceptions.ConditionalCheckFailedException:
-            return  # as it must: there is no such item

@@ -10,9 +10,9 @@ from typing import Any
 from storekeeper.store.dynamodb.bucket import Place
 from storekeeper.store.dynamodb.copying import Watch, copy_into, require_whole
 from storekeeper.store.dynamodb.follower import OWN_TABLES
-from storekeeper.store.dynamodb.leases import Leases
 from storekeeper.store.dynamodb.log import Log
 from storekeeper.store.dynamodb.remote import Remote
+from storekeeper.store.dynamodb.rights import OF_LOG, OF_VIEWS, require_rights
 from storekeeper.store.dynamodb.setup import create_tables, require_tables
 from storekeeper.store.dynamodb.snapshots import fetch
 from storekeeper.store.dynamodb.store import DynamoStore
@@ -45,8 +45,7 @@ def open_store(
     try:
         log_id = require_tables(remote, prefix)
         log = Log(remote, prefix)
-        log.require_access()
-        Leases(remote, prefix).require_access()
+        require_rights(remote, prefix, OF_LOG, *([OF_VIEWS] if views else ()))
         require_whole(log)
         place = Place(snapshots, region, snapshots_endpoint, profile)
         if snapshots:
@@ -86,14 +85,18 @@ def copy_shop(
     endpoint: str = "",
     profile: str = "",
     prefix: str,
+    views: bool,
     watch: Watch,
 ) -> bool:
     """Copies the shop in the file `source` into tables, made where they don't exist; see
-    `store.dynamodb.copying`. Blocks."""
+    `store.dynamodb.copying`. `views`: whether the tables for other programs are to be kept there.
+    Blocks."""
     remote = Remote(region=region, endpoint=endpoint, profile=profile)
     try:
         create_tables(remote, prefix)
         require_tables(remote, prefix)
+        # Whoever opens the shop afterwards needs them: not to be told after hours of copying.
+        require_rights(remote, prefix, OF_LOG, *([OF_VIEWS] if views else ()))
         return copy_into(Log(remote, prefix), source, snapshot, watch=watch)
     finally:
         remote.close()

@@ -64,9 +64,8 @@ _SIGNATURE = (
 )
 _UNKNOWN = "doesn't know these credentials; check AWS_PROFILE or the role"
 _RUN_OUT = "says that the credentials have run out; renew them, or use a role"
+DENIED = "AccessDeniedException"
 _REMEDIES = {
-    "AccessDeniedException": "is not allowed; give the role the permissions that "
-    "docs/dynamodb.md lists",
     "UnrecognizedClientException": _UNKNOWN,
     "InvalidClientTokenId": _UNKNOWN,
     "MissingAuthenticationTokenException": _UNKNOWN,
@@ -143,6 +142,10 @@ class Remote:
         """Another client of the same place: what it is made to wait holds up nobody else."""
         return Remote(region=self._region, endpoint=self._endpoint, profile=self._profile)
 
+    def is_throttled(self, since: float) -> bool:
+        """Whether DynamoDB asked for fewer reads since then (`time.monotonic`), or shortly before."""
+        return self._reading.is_throttled(since)
+
     def call(
         self,
         work: Callable[[DynamoDBClient], Awaitable[T]],
@@ -210,7 +213,7 @@ class Remote:
         except TimeoutError as error:
             way.ended(asked_at, failed=True)
             if way.is_throttled(asked_at):
-                raise _too_fast() from error
+                raise too_fast() from error
             raise StoreUnavailable(
                 f"DynamoDB didn't answer in {patience_s:g} s; check the network, "
                 "STOREKEEPER_AWS_REGION and STOREKEEPER_AWS_ENDPOINT_URL"
@@ -246,6 +249,8 @@ class Remote:
                 raise
             raise StoreUnavailable(f"{error}; check STOREKEEPER_AWS_ENDPOINT_URL") from error
         client.meta.events.register("needs-retry.dynamodb", way.note)
+        client.meta.events.register("provide-client-params.dynamodb", _remember_table)
+        client.meta.events.register("after-call.dynamodb", _name_table)
         return client
 
 
@@ -268,7 +273,17 @@ async def _try(client: DynamoDBClient, work: Callable[[DynamoDBClient], Awaitabl
     return await work(client)
 
 
-def code_of(error: Exception) -> str:
+def _remember_table(params: Any, context: Any, **_: Any) -> None:
+    context["storekeeper_table"] = params.get("TableName", "")
+
+
+def _name_table(parsed: Any, context: Any, **_: Any) -> None:
+    """Puts into a refusal of which table it is, so that an operator can be told."""
+    if "Error" in parsed:
+        parsed["Error"]["Table"] = context.get("storekeeper_table", "")
+
+
+def code_of(error: BaseException) -> str:
     """The code that AWS gave, or an empty text."""
     if isinstance(error, failures.ClientError):
         return str(error.response.get("Error", {}).get("Code", ""))
@@ -283,7 +298,7 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(error, failures.HTTPClientError | failures.ConnectionError | OSError)
 
 
-def _too_fast() -> Overloaded:
+def too_fast() -> Overloaded:
     return Overloaded("DynamoDB asks for fewer requests; try again shortly", retry_after=1)
 
 
@@ -291,14 +306,23 @@ def told(error: Exception) -> StoreUnavailable | Overloaded:
     """What an operator should know about a failure of DynamoDB or of the way to it."""
     code = code_of(error)
     if code in _THROTTLED:
-        return _too_fast()
+        return too_fast()
+    if code == DENIED and isinstance(error, failures.ClientError):
+        answer: Any = error.response
+        table = answer["Error"].get("Table", "the tables")
+        return StoreUnavailable(
+            f"the role may not do dynamodb:{error.operation_name} on {table}; allow it in the role's "
+            f"permissions, all of which docs/dynamodb.md lists ({_message(error)})"
+        )
     if code in _REMEDIES:
         return StoreUnavailable(f"DynamoDB {_REMEDIES[code]} ({_message(error)})")
     if isinstance(error, failures.NoRegionError):
         return StoreUnavailable("no AWS region is set; set STOREKEEPER_AWS_REGION or AWS_REGION")
-    if isinstance(error, failures.InvalidRegionError | failures.ProfileNotFound):
+    if isinstance(error, failures.InvalidRegionError):
+        return StoreUnavailable(f"{error}; check STOREKEEPER_AWS_REGION")
+    if isinstance(error, failures.ProfileNotFound):
         return StoreUnavailable(
-            f"{error}; check STOREKEEPER_AWS_REGION and STOREKEEPER_AWS_PROFILE"
+            f"{error}; check STOREKEEPER_AWS_PROFILE or AWS_PROFILE, and AWS's own files"
         )
     if isinstance(error, _NO_CREDENTIALS):
         return StoreUnavailable(

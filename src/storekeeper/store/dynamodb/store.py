@@ -32,7 +32,7 @@ from storekeeper.store.dynamodb.erasing import Eraser
 from storekeeper.store.dynamodb.follower import PARTIAL, Follower
 from storekeeper.store.dynamodb.leases import Leases
 from storekeeper.store.dynamodb.log import Log
-from storekeeper.store.dynamodb.remote import Remote
+from storekeeper.store.dynamodb.remote import Remote, too_fast
 from storekeeper.store.dynamodb.snapshots import Snapshots
 from storekeeper.store.dynamodb.views import Views
 from storekeeper.store.port import Loop, StoreFacts, Topic, ViewDifference
@@ -90,6 +90,8 @@ class DynamoStore(SqliteStore):
         self._next_look: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._looked_at = 0.0
+        # When DynamoDB last answered a look, which may be one of many to the log's end.
+        self._heard_at = 0.0
         self._opened_at = time.monotonic()
         # Counts down, so that it never meets a real stamp.
         self._mistrust = itertools.count(-1, -1)
@@ -282,13 +284,23 @@ class DynamoStore(SqliteStore):
         if began is None:
             await self.catch_up()
         elif self._looked_at <= began:
+            asked_at = time.monotonic()
             try:
                 async with asyncio.timeout(LONGEST_WAIT_S):
                     await self.catch_up()
             except TimeoutError:
-                raise Overloaded(
-                    "this node doesn't get to the end of the log; try again shortly", retry_after=1
-                ) from None
+                raise self._why_old(asked_at) from None
+
+    def _why_old(self, asked_at: float) -> Overloaded | StoreUnavailable:
+        """What keeps the replica from the log's end: too much to do here or there, or nobody who
+        answers, for which a client has nothing to hold back."""
+        if self._heard_at >= asked_at:
+            return Overloaded(
+                "this node doesn't get to the end of the log; try again shortly", retry_after=1
+            )
+        if self._remote.is_throttled(asked_at):
+            return too_fast()
+        return StoreUnavailable(f"DynamoDB didn't answer in {LONGEST_WAIT_S:g} s")
 
     async def _glance(self) -> None:
         """A look for a page that may be old: it waits for it, but not for long."""
@@ -346,6 +358,7 @@ class DynamoStore(SqliteStore):
         is_all = False
         while not is_all:
             entries, is_all = await self._log.fetch(self._follower.seq)
+            self._heard_at = time.monotonic()
             if entries:
                 await self._write_lane.ask(_application(self._follower, entries))
         if self._follower.is_partial:

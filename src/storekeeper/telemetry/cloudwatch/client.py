@@ -188,7 +188,11 @@ def told(error: Exception) -> NotTaken:
         return NotTaken(f"CloudWatch failed: {code}: {message}", is_final=code in _FINAL)
     if isinstance(error, failures.NoRegionError):
         return NotTaken("no AWS region is set; set STOREKEEPER_AWS_REGION or AWS_DEFAULT_REGION")
-    if isinstance(error, failures.ProfileNotFound | failures.NoCredentialsError):
+    if isinstance(error, failures.ProfileNotFound):
+        return NotTaken(
+            f"{error}; check STOREKEEPER_AWS_PROFILE or AWS_PROFILE, and AWS's own files"
+        )
+    if isinstance(error, failures.NoCredentialsError):
         return NotTaken(
             f"no AWS credentials are found ({error}); give the machine a role, or set AWS_PROFILE"
         )
