@@ -64,7 +64,7 @@ class Deciding:
 
     def _load(self, changes: Sequence[ChangeSet]) -> State:
         kept = self.kept
-        records, claims, _, totals, references = touched(changes)
+        records, claims, totals, references = touched(changes)
         products = {id for kind, id in records if kind == "Product"} | totals | references
         return State(
             versions={key: kept.versions.get(key, 0) for key in records},

@@ -38,7 +38,6 @@ class Recorder:
         self.parallel = parallel
         self.batch = batch
         self.keeps_record = keeps_record
-        self.never_fails = False
         self.wants = wants
         self.answer = answer
         self.tried: list[Event] = []

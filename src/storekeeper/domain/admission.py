@@ -106,11 +106,10 @@ class Admitted:
 
 def touched(
     changes: Iterable[ChangeSet],
-) -> tuple[set[RecordKey], set[tuple[str, str]], set[LevelKey], set[ProductId], set[ProductId]]:
-    """The records, claims, levels, totals and references that deciding on `changes` needs."""
+) -> tuple[set[RecordKey], set[tuple[str, str]], set[ProductId], set[ProductId]]:
+    """The records, claims, products' stock and references that deciding on `changes` needs."""
     records: set[RecordKey] = set()
     claims: set[tuple[str, str]] = set()
-    levels: set[LevelKey] = set()
     totals: set[ProductId] = set()
     references: set[ProductId] = set()
     for change in changes:
@@ -123,11 +122,10 @@ def touched(
         records.update([(kind, id) for kind, id, _ in change.deletes])
         claims.update([(claim.scope, claim.value) for claim in change.claims])
         claims.update(change.releases)
-        levels.update([(moved.product_id, moved.location_id) for moved in change.movements])
-        levels.update([(level.product_id, level.location_id) for level in change.levels])
+        totals.update([moved.product_id for moved in change.movements])
+        totals.update([level.product_id for level in change.levels])
         references.update(change.unreferenced)
-    totals.update([product_id for product_id, _ in levels])
-    return records, claims, levels, totals, references
+    return records, claims, totals, references
 
 
 def admit(

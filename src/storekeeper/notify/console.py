@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from storekeeper.domain.events import PUBLIC_KINDS, STOCK_LOW, Event
 from storekeeper.notify.port import DELIVERED, Outcome
-from storekeeper.telemetry.logging import EventLine, log_line
+from storekeeper.telemetry.logging import EventLine, log_lines
 
 
 class Console:
@@ -19,22 +20,28 @@ class Console:
     batch = 1_000
     parallel = 1
     keeps_record = False
-    never_fails = True
 
     def wants(self, event: Event) -> bool:
         del event
         return True
 
     async def deliver(self, event: Event) -> Outcome:
-        log_line(
-            EventLine(
-                event.kind,
-                "warning" if event.kind == STOCK_LOW else "info",
-                datetime.now(UTC),
-                event.id,
-                event.subject,
-                event.at,
-                event.data if event.kind in PUBLIC_KINDS else {},
-            )
-        )
+        self.tell([event])
         return DELIVERED
+
+    def tell(self, events: Sequence[Event]) -> None:
+        now = datetime.now(UTC)
+        log_lines(
+            [
+                EventLine(
+                    event.kind,
+                    "warning" if event.kind == STOCK_LOW else "info",
+                    now,
+                    event.id,
+                    event.subject,
+                    event.at,
+                    event.data if event.kind in PUBLIC_KINDS else {},
+                )
+                for event in events
+            ]
+        )

@@ -18,7 +18,7 @@ from storekeeper.domain.changes import ChangeSet, Put, Refusal, Stale
 from storekeeper.domain.errors import Overloaded, StoreUnavailable
 from storekeeper.domain.events import Event
 from storekeeper.domain.work import Delivery, Position
-from storekeeper.notify.port import Outcome, Sink, delivery_id, failed, position_id
+from storekeeper.notify.port import Outcome, Sink, Teller, delivery_id, failed, position_id
 from storekeeper.notify.retry import Retry, due_now, parked
 from storekeeper.store.port import Store, StoredEvent, unique
 
@@ -109,9 +109,15 @@ class Feed:
             is_more = True
             wanted = wanted[: self._limit]
             stored = [one for one in stored if one.seq <= wanted[-1].seq]
-        results = (
-            await self._tell(wanted) if self.sink.never_fails else (await self._first_tries(wanted))
-        )
+        sink = self.sink
+        if isinstance(sink, Teller):
+            # Nothing to look up before, nothing to keep after.
+            sink.tell([one.event for one in wanted])
+            for _ in wanted:
+                self._observe(sink.name, "delivered")
+            results = []
+        else:
+            results = await self._first_tries(wanted)
         moved = Position(id=position.id, version=position.version + 1, at=stored[-1].seq)
         try:
             await self._commit((moved, *results))
@@ -119,13 +125,6 @@ class Feed:
             log.warning("relay overtaken", sink=self.sink.name, record=stale.id)
             return False
         return is_more
-
-    async def _tell(self, stored: Sequence[StoredEvent]) -> list[Delivery]:
-        """For a sink that can't fail: nothing to look up before, nothing to keep after."""
-        for one in stored:
-            await self.sink.deliver(one.event)
-            self._observe(self.sink.name, "delivered")
-        return []
 
     async def _first_tries(self, stored: Sequence[StoredEvent]) -> list[Delivery]:
         """Tries events that are new to the sink; those whose subject is held up are parked."""

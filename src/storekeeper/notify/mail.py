@@ -63,7 +63,6 @@ class Mail:
     batch = 50
     parallel = 4
     keeps_record = True
-    never_fails = False
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from storekeeper.domain.events import Event
 from storekeeper.domain.types import Struct
@@ -61,14 +61,17 @@ class Sink(Protocol):
     def keeps_record(self) -> bool:
         """Whether what went well can be looked up too."""
 
-    @property
-    def never_fails(self) -> bool:
-        """Whether `deliver` always succeeds, so that no delivery is ever held up."""
-
     def wants(self, event: Event) -> bool: ...
 
     async def deliver(self, event: Event) -> Outcome:
         """Takes its own time limit; what it raises counts as a failure that may pass."""
+
+
+@runtime_checkable
+class Teller(Protocol):
+    """A sink that can't fail, and so is told of many events at once."""
+
+    def tell(self, events: Sequence[Event]) -> None: ...
 
 
 class SinkSource(Protocol):

@@ -172,7 +172,6 @@ class WebhookSink:
     batch = BATCH
     parallel = PARALLEL
     keeps_record = True
-    never_fails = False
 
     def __init__(self, endpoint: WebhookEndpoint, sender: Sender, endpoints: Endpoints) -> None:
         self.name = sink_name(endpoint.id)

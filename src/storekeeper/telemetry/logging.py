@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -91,19 +92,32 @@ class EventLine(msgspec.Struct, frozen=True, omit_defaults=True):
 _writes_json = False
 
 
-def log_line(line: AccessLine | EventLine) -> None:
+def log_line(line: AccessLine) -> None:
     """The same form as any other line, without the way through the processors.
 
-    There is one such line for each request and each event, so its cost counts.
+    There is one for each request, so its cost counts.
     """
     if _writes_json:
-        if line.level != "debug":
-            SINK.write(_encode(line), urgent=line.level == "warning")
+        SINK.write(_encode(line))
     else:
-        fields = msgspec.structs.asdict(line)
-        tell = getattr(structlog.get_logger(), fields.pop("level"))
-        del fields["timestamp"]
-        tell(fields.pop("event"), **fields)
+        _say(line)
+
+
+def log_lines(lines: Sequence[EventLine]) -> None:
+    """As `log_line`, for many of them."""
+    if _writes_json:
+        urgent = any(line.level == "warning" for line in lines)
+        SINK.write(*[_encode(line) for line in lines], urgent=urgent)
+    else:
+        for line in lines:
+            _say(line)
+
+
+def _say(line: AccessLine | EventLine) -> None:
+    fields = msgspec.structs.asdict(line)
+    tell = getattr(structlog.get_logger(), fields.pop("level"))
+    del fields["timestamp"]
+    tell(fields.pop("event"), **fields)
 
 
 class _SinkLogger:

@@ -31,11 +31,14 @@ class Sink:
         self._is_closing = False
         self._thread: threading.Thread | None = None
 
-    def write(self, line: bytes, *, urgent: bool = False) -> None:
-        if len(self._lines) >= MOST_LINES:
-            self._dropped += 1
+    def write(self, *lines: bytes, urgent: bool = False) -> None:
+        room = max(0, MOST_LINES - len(self._lines))
+        if len(lines) > room:
+            self._dropped += len(lines) - room
+            lines = lines[:room]
+        if not lines:
             return
-        self._lines.append(line)
+        self._lines.extend(lines)
         if urgent:
             self._hurry.set()
         if not self._is_awake:

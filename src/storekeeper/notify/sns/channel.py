@@ -42,7 +42,6 @@ class SnsTopic:
     parallel = CALLS * MOST_ENTRIES
     # SNS keeps its own account of what it took.
     keeps_record = False
-    never_fails = False
 
     def __init__(self, name: str, topic: str, *, client: SnsClient, store: Store) -> None:
         self.name = name

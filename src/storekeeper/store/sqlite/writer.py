@@ -228,7 +228,7 @@ class Writer:
             self._connection.execute("ROLLBACK")
 
     def _load(self, changes: Sequence[ChangeSet]) -> State:
-        records, claims, _, product_ids, references = touched(changes)
+        records, claims, product_ids, references = touched(changes)
         connection = self._connection
         versions = dict.fromkeys(records, 0)
         wanted: set[str] = {id for kind, id in records if kind == "Product"}
