@@ -46,6 +46,8 @@ KEPT = timedelta(days=1_096)
 # Characters of a value, and changed fields of one entry, that are kept.
 LONGEST_VALUE = 500
 MOST_FIELDS = 50
+# Characters shown before the first that differs, where a text is too long to be shown whole.
+LEAD = 50
 
 
 class FieldChange(Struct, frozen=True, kw_only=True):
@@ -115,7 +117,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Fi
     old, new = _texts(before), _texts(after)
     names = [*new, *(name for name in old if name not in new)]
     return tuple(
-        FieldChange(field=name, before=_cut(old.get(name)), after=_cut(new.get(name)))
+        _change(name, old.get(name), new.get(name))
         for name in names
         if old.get(name) != new.get(name)
     )
@@ -148,7 +150,19 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value) or None
 
 
-def _cut(text: str | None) -> str | None:
-    if text is None or len(text) <= LONGEST_VALUE:
-        return text
-    return f"{text[: LONGEST_VALUE - 1]}…"
+def _change(field: str, before: str | None, after: str | None) -> FieldChange:
+    """Of long texts the part from shortly before they differ."""
+    pairs = enumerate(zip(before or "", after or "", strict=False))
+    same = next(
+        (n for n, (old, new) in pairs if old != new), min(len(before or ""), len(after or ""))
+    )
+    start = same - LEAD if same > LONGEST_VALUE - LEAD else 0
+    return FieldChange(field=field, before=_cut(before, start), after=_cut(after, start))
+
+
+def _cut(text: str | None, start: int) -> str | None:
+    if text is None:
+        return None
+    if start:
+        text = f"…{text[start:]}"
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
