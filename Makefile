@@ -10,6 +10,8 @@ PYTHON ?=
 ARGS ?=
 JOBS ?= 2
 export PYTHON
+# Where the surroundings forbid compiled files, each of a thousand starts would compile all anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 bin := .venv/bin
 code := $(wildcard src tests benchmarks tools)

@@ -1,10 +1,12 @@
-"""What all tests share: how hard Hypothesis looks, that Ctrl-C is heard, and the last word on what
-was not tested."""
+"""What all tests share: how hard Hypothesis looks, that Ctrl-C is heard, where files are, and the
+last word on what was not tested."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -35,6 +37,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 # test starts from there.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# Thousands of shops are made, each flushed as it has to be. No test cuts the power, so none needs a
+# disk under its files; a machine with little memory has one all the same.
+MEMORY = "/dev/shm"
+if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 6 << 30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY)
+    tempfile.tempdir = MEMORY
 
 
 @pytest.fixture(autouse=True)
