@@ -14,6 +14,9 @@ from datetime import datetime
 from itertools import count
 from pathlib import Path
 
+import apsw
+import structlog
+
 from storekeeper.domain.admission import Admitted, admit
 from storekeeper.domain.changes import ChangeSet
 from storekeeper.domain.errors import Overloaded, StoreUnavailable
@@ -28,6 +31,7 @@ from storekeeper.store.sqlite.stamps import Stamps
 from storekeeper.store.sqlite.transfer import write
 from storekeeper.store.sqlite.writer import Writer, stamps_of
 
+logger = structlog.get_logger(__name__)
 _FOLLOWED = """
 CREATE TABLE IF NOT EXISTS followed (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -84,6 +88,9 @@ class Follower(Writer):
         # When an entry of each other node was last seen, and how long a try to write takes here.
         self._others: dict[str, float] = {}
         self._try_s = 0.0
+        # The entry that stands in the log and not yet in this file, and whether one stayed so.
+        self._sealed = 0
+        self.lacks_own = False
         # Whether a shop is being copied into the log, so that there is only a part of it.
         self.is_partial = False
 
@@ -168,12 +175,29 @@ class Follower(Writer):
         if admitted:
             if self._is_partial():
                 raise StoreUnavailable(PARTIAL)
+            self._move_to(position + 1)
             self._log.append(position + 1, admitted, now)
             self._has_written = True
-            self._move_to(position + 1)
+            self._sealed = position + 1
         elif entries := self._log.after(position).entries:
             # What was refused may be possible on what others have written meanwhile.
             raise Behind(entries)
+
+    def _end(self, statement: str) -> bool:
+        sealed, self._sealed = self._sealed, 0
+        try:
+            super()._end(statement)
+        except apsw.Error as error:
+            if not sealed:
+                raise
+            # It stands in the log, and so for everybody; this file follows when it can.
+            self._roll_back()
+            self.lacks_own = True
+            logger.error("the replica lacks an entry of its own", seq=sealed, reason=str(error))
+            return False
+        if sealed:
+            self.seq = sealed
+        return True
 
     def _catch_up(self) -> None:
         is_all = False
@@ -212,6 +236,7 @@ class Follower(Writer):
         self._tell(slots, 2 * position, of_all=len(decided) < len(new))
         self._stamps.reach(2 * position)
         self.seq = position
+        self.lacks_own = False
         self.is_partial = self._is_partial()
         now = time.monotonic()
         seen = {entry.node for entry in decided} - {self._log.node}
@@ -277,4 +302,3 @@ class Follower(Writer):
 
     def _move_to(self, seq: int) -> None:
         self._connection.execute("UPDATE followed SET seq = ?", (seq,))
-        self.seq = seq

@@ -141,8 +141,8 @@ class DynamoStore(SqliteStore):
     async def commit(self, change: ChangeSet) -> None:
         started = time.monotonic()
         await super().commit(change)
-        # Its number was the next one, so nothing was missing.
-        self._looked_at = max(self._looked_at, started)
+        # Its number was the next one, so nothing was missing; unless the replica couldn't keep it.
+        self._looked_at = 0.0 if self._follower.lacks_own else max(self._looked_at, started)
 
     async def lease(self, id: str) -> Lease | None:
         await self._see()

@@ -194,15 +194,16 @@ class Writer:
                 self._write(admitted, state)
                 self._stamps.bump(slots, moment - 1)
             self._seal(admitted, now)
-            connection.execute("COMMIT" if admitted else "ROLLBACK")
+            is_kept = self._end("COMMIT" if admitted else "ROLLBACK")
         except BaseException:
             self._roll_back()
             raise
         if writes_products:
             self._known = Known()
         if admitted:
-            self._stamps.bump(slots, moment)
-            self._stamps.reach(moment)
+            if is_kept:
+                self._stamps.bump(slots, moment)
+                self._stamps.reach(moment)
             self.counters.batches += 1
             self.counters.changes += len(admitted)
             self.counters.observe_batch(len(admitted))
@@ -213,6 +214,12 @@ class Writer:
 
         Here an engine that keeps this file as its replica has its say; the file alone is ours.
         """
+
+    def _end(self, statement: str) -> bool:
+        """Commits or rolls back; whether the file holds what was admitted, which stands in any case
+        where this returns."""
+        self._connection.execute(statement)
+        return True
 
     def _last_moment(self) -> int:
         """When what the file holds at its opening was written, at the latest; always even."""
