@@ -214,6 +214,16 @@ class StoreUnavailable(ShopError):
     )
 
 
+class OutcomeUnknown(StoreUnavailable):
+    """The store was asked to take the change and didn't answer; it stands, or never will."""
+
+    code, title = "outcome_unknown", "It isn't known whether it was done"
+    remedy = (
+        "Send the same request again with the same Idempotency-Key: it is done once at most. "
+        "Without a key, look first whether it was done."
+    )
+
+
 class PayloadTooLarge(ShopError):
     code, status, title = "payload_too_large", 413, "The request's body is too large"
     remedy = "Send less at once."

@@ -23,7 +23,7 @@ from storekeeper.domain import errors
 from storekeeper.domain.errors import ShopError, catalogue
 from storekeeper.http.about import DESCRIPTION, TAGS
 from storekeeper.http.examples import example_of, problem_example
-from storekeeper.http.openapi import ANYWHERE, WITH_BODY, Problems, described
+from storekeeper.http.openapi import ANYWHERE, CHANGING, WITH_BODY, Problems, described
 from storekeeper.http.paging import PageView
 from storekeeper.http.problems import MEDIA_TYPE, Problem
 from storekeeper.http.schemas import Schemas, doc_of, paragraphs, without_null
@@ -305,6 +305,8 @@ class _Operation:
         kinds = ANYWHERE
         if "data" in self._fields or self._streamed is not None:
             kinds += WITH_BODY
+        if self._method != "GET":
+            kinds += CHANGING
         if self._access != PUBLIC:
             kinds += (errors.Forbidden,)
         return kinds

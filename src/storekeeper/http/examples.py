@@ -284,6 +284,12 @@ PROBLEMS: Mapping[str, tuple[str, str | None, dict[str, Any]]] = {
         {"retry_after": 1},
     ),
     "store_unavailable": ("the database is locked by another process", None, {}),
+    "outcome_unknown": (
+        "the shop's store didn't answer, and whether this was done isn't known; send it again "
+        "with the same Idempotency-Key, or look first",
+        None,
+        {},
+    ),
     "payload_too_large": ("a request's body has at most 2097152 bytes", None, {}),
     "malformed": ("the body is not JSON: Input data was truncated", None, {}),
     "unsupported_media_type": ("send the body as application/json", None, {}),

@@ -32,6 +32,8 @@ WITH_BODY: tuple[type[ShopError], ...] = (
     errors.RequestTimeout,
     errors.UnsupportedMediaType,
 )
+# What any route that changes something can answer.
+CHANGING: tuple[type[ShopError], ...] = (errors.OutcomeUnknown,)
 BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
 NO_LOGIN_NEEDED: list[dict[str, list[str]]] = [{}, {"bearer": []}]
 

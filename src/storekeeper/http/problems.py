@@ -92,6 +92,11 @@ def _told(error: ShopError, request_id: str | None) -> str:
     if not isinstance(error, errors.StoreUnavailable):
         return error.detail
     log.warning("the store is unavailable", reason=error.detail, request_id=request_id)
+    if isinstance(error, errors.OutcomeUnknown):
+        return (
+            "the shop's store didn't answer, and whether this was done isn't known; send it again "
+            "with the same Idempotency-Key, or look first"
+        )
     return "the shop's store can't be reached or written now; nothing was done, try again shortly"
 
 

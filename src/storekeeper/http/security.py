@@ -46,7 +46,13 @@ class Door:
         access = scope["route_handler"].opt.get("access")
         # OPTIONS is answered by the framework, with the methods that the address takes.
         if access != PUBLIC and scope["method"] != "OPTIONS":  # type: ignore[typeddict-item]
-            check_access(scope.get("user") or GUEST, access)
+            try:
+                check_access(scope.get("user") or GUEST, access)
+            except Unauthenticated as error:
+                if not (scope["route_handler"].opt.get("is_page") and scope["method"] == "POST"):  # type: ignore[typeddict-item]
+                    raise
+                # Told by the pages when they have read what was typed, before anything is done.
+                scope["must_log_in"] = error  # type: ignore[typeddict-unknown-key]
         await self._app(scope, receive, send)
 
 

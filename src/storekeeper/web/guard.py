@@ -11,7 +11,13 @@ from litestar import Request
 from litestar.datastructures import UploadFile
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from storekeeper.domain.errors import Forbidden, NotFound, UnsupportedMediaType
+from storekeeper.domain.errors import (
+    Forbidden,
+    NotFound,
+    ShopError,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
 from storekeeper.web import cookies
 from storekeeper.web.csrf import FIELD, is_from_elsewhere
 from storekeeper.web.uploads import read_form
@@ -35,8 +41,16 @@ class FormGuard:
         if visit is None:
             # The router takes //shop for /shop; the gate, which lets people in, doesn't.
             raise NotFound("there is no such page")
+        must_log_in: Unauthenticated | None = scope.get("must_log_in")  # type: ignore[assignment]
         try:
-            await self._check(visit, scope, receive, send)
+            try:
+                await self._check(visit, scope, receive, send)
+            except ShopError:
+                if must_log_in is None:
+                    raise
+            if must_log_in is not None:
+                # Only now, so that what was typed is known and can be kept.
+                raise must_log_in
             await self._app(scope, receive, send)
         finally:
             if visit.upload is not None:
@@ -66,6 +80,7 @@ class FormGuard:
                 "this page was open for too long, or cookies are switched off; nothing was "
                 "done. Go back, reload the page and send the form again"
             )
+        visit.is_ours = True
 
 
 async def _fields(request: Request[Any, Any, Any]) -> list[tuple[str, str]]:

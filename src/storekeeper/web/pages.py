@@ -16,6 +16,7 @@ from storekeeper.domain.accounts import GUEST, Principal
 from storekeeper.domain.errors import (
     Forbidden,
     NotFound,
+    OutcomeUnknown,
     ShopError,
     StoreUnavailable,
     Unauthenticated,
@@ -28,6 +29,7 @@ from storekeeper.web import cookies
 from storekeeper.web.cookies import Jar
 from storekeeper.web.csrf import FormTokens
 from storekeeper.web.forms import sentence
+from storekeeper.web.kept import kept_of
 from storekeeper.web.languages import LANGUAGES, language
 from storekeeper.web.refusals import told
 from storekeeper.web.static_files import StaticFiles
@@ -159,6 +161,8 @@ class Pages:
         if isinstance(error, Unauthenticated) or (
             isinstance(error, Forbidden) and not visit.is_known and visit.is_read
         ):
+            if kept := kept_of(visit):
+                return visit.page("lost.html", status=401, kept=kept, back=_way_back(visit))
             visit.tell(visit.say("Please log in first."), kind="bad")
             return visit.go(with_query(f"{HOME}/login", {"next": _way_back(visit)}))
         answer = visit.page(
@@ -168,6 +172,7 @@ class Pages:
             is_missing=isinstance(error, NotFound),
             is_ours=error.status >= 500,
             is_away=error.status == 503,
+            is_unknown=isinstance(error, OutcomeUnknown),
         )
         if "retry_after" in error.members or error.status == 503:
             seconds = error.members.get("retry_after", 5)

@@ -15,6 +15,7 @@ from litestar import Request
 from litestar.types import Scope
 
 from storekeeper.domain.accounts import GUEST, Principal
+from storekeeper.domain.errors import Unauthenticated
 from storekeeper.http.answers import Answer
 from storekeeper.services.base import Call, fingerprint
 from storekeeper.services.sessions import Tokens
@@ -47,6 +48,8 @@ class Visit:
         self.principal: Principal = GUEST
         self.form: dict[str, str] = {}
         self.lists: dict[str, list[str]] = {}
+        # Whether the form is one of our own pages', and not another site's.
+        self.is_ours = False
         # What a form brought to a handler that takes a file.
         self.upload: Upload | None = None
         self.path = scope["path"]
@@ -177,6 +180,9 @@ class Visit:
 
 
 def visit_of(request: PageRequest) -> Visit:
+    must_log_in: Unauthenticated | None = request.scope.get("must_log_in")  # type: ignore[assignment]
+    if must_log_in is not None:
+        raise must_log_in
     found: Visit = request.scope["visit"]  # type: ignore[typeddict-item]
     return found
 

@@ -14,7 +14,6 @@ from datetime import datetime
 from itertools import count
 from pathlib import Path
 
-import apsw
 import structlog
 
 from storekeeper.domain.admission import Admitted, admit
@@ -29,7 +28,7 @@ from storekeeper.store.sqlite.known import Known
 from storekeeper.store.sqlite.rows import scalar
 from storekeeper.store.sqlite.stamps import Stamps
 from storekeeper.store.sqlite.transfer import write
-from storekeeper.store.sqlite.writer import Writer, stamps_of
+from storekeeper.store.sqlite.writer import FileFailure, Writer, stamps_of
 
 logger = structlog.get_logger(__name__)
 _FOLLOWED = """
@@ -118,7 +117,8 @@ class Follower(Writer):
         refusal = self._refusal
         if refusal is not None and time.monotonic() < self._refused_until:
             # What waited meanwhile is told at once, instead of waiting for as long again.
-            return [type(refusal)(refusal.detail, **refusal.members) for _ in changes]
+            kind = Overloaded if isinstance(refusal, Overloaded) else StoreUnavailable
+            return [kind(refusal.detail, **refusal.members) for _ in changes]
         if self._has_written:
             self._rest()
         return super().commit(changes)
@@ -187,7 +187,7 @@ class Follower(Writer):
         sealed, self._sealed = self._sealed, 0
         try:
             super()._end(statement)
-        except apsw.Error as error:
+        except FileFailure as error:
             if not sealed:
                 raise
             # It stands in the log, and so for everybody; this file follows when it can.

@@ -16,11 +16,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from storekeeper.domain.admission import Admitted
-from storekeeper.domain.errors import Overloaded, StoreUnavailable
+from storekeeper.domain.errors import OutcomeUnknown, Overloaded, StoreUnavailable
 from storekeeper.store.dynamodb import entries, parts
 from storekeeper.store.dynamodb.entries import Copied, Entry
 from storekeeper.store.dynamodb.parts import LOG
-from storekeeper.store.dynamodb.remote import LONG_PATIENCE_S, Remote
+from storekeeper.store.dynamodb.remote import (
+    LONG_PATIENCE_S,
+    SENDING,
+    Remote,
+    Tries,
+    is_refusal,
+)
 from storekeeper.store.dynamodb.tables import COMMITS
 
 if TYPE_CHECKING:
@@ -64,24 +70,32 @@ class Log:
     def append(self, seq: int, admitted: Sequence[Admitted], at: datetime) -> None:
         """Makes the change sets entry `seq`, durably, or raises.
 
-        `Behind` when it isn't the next number. `StoreUnavailable` or `Overloaded` when it can't be
-        known in time whether it was written: the next look at the log tells.
+        `Behind` when it isn't the next number. `OutcomeUnknown` when it can't be known in time
+        whether it was written: the next look at the log tells.
         """
         data = entries.encode(admitted, at)
         nonce = self._new_nonce()
-        with self._doubting():
-            self._remote.call(
-                lambda client: self._append(client, seq, nonce, entries.FORMAT, data),
-                writes=True,
-                patience_s=LONG_PATIENCE_S if len(data) > parts.PART_BYTES else None,
-            )
+        tries = Tries()
+        try:
+            with self._doubting():
+                self._remote.call(
+                    lambda client: self._append(client, seq, nonce, entries.FORMAT, data, tries),
+                    writes=True,
+                    patience_s=LONG_PATIENCE_S if len(data) > parts.PART_BYTES else None,
+                )
+        except (StoreUnavailable, Overloaded) as error:
+            if tries.open:
+                raise OutcomeUnknown(error.detail, **error.members) from error
+            raise
 
     def append_copied(self, entry: Copied) -> None:
         """Makes rows of a copy an entry; raises as `append`."""
         data = entries.encode_rows(entry.copy, entry.written, entry.found)
         nonce = self._new_nonce()
         self._remote.call(
-            lambda client: self._append(client, entry.seq, nonce, entries.ROWS_FORMAT, data),
+            lambda client: self._append(
+                client, entry.seq, nonce, entries.ROWS_FORMAT, data, Tries()
+            ),
             writes=True,
             patience_s=LONG_PATIENCE_S,
         )
@@ -122,7 +136,13 @@ class Log:
         return self.node + uuid.uuid4().hex[NODE_DIGITS:]
 
     async def _append(
-        self, client: DynamoDBClient, seq: int, nonce: str, format: int, data: bytes
+        self,
+        client: DynamoDBClient,
+        seq: int,
+        nonce: str,
+        format: int,
+        data: bytes,
+        tries: Tries,
     ) -> None:
         item: dict[str, Any] = {
             "pk": LOG,
@@ -135,6 +155,7 @@ class Log:
         else:
             count = await parts.write(client, self._table, seq, nonce, data)
             item["parts"] = {"N": str(count)}
+        SENDING.set(tries)
         try:
             await client.put_item(
                 TableName=self._table,
@@ -142,12 +163,18 @@ class Log:
                 ConditionExpression="attribute_not_exists(pk)",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
+            tries.open = 0
         except client.exceptions.ConditionalCheckFailedException as error:
+            tries.open = 0
             answer: Any = error.response
             stands = answer["Item"]
             # Else it is an earlier try of ours, whose answer was lost.
             if stands["by"]["S"] != nonce:
                 raise Behind([await self._entry(client, stands)]) from None
+        except client.exceptions.ClientError as error:
+            # Refused, and so not written by this try; whatever else it was, it may have been.
+            tries.open -= is_refusal(error)
+            raise
 
     async def _after(
         self, client: DynamoDBClient, seq: int, limit: int, *, is_forward: bool = True

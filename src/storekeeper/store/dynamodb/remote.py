@@ -16,6 +16,8 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import AsyncExitStack
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import botocore.exceptions as failures
@@ -120,6 +122,17 @@ class _Way:
     def is_throttled(self, began: float) -> bool:
         """Whether DynamoDB asked for fewer requests since then, or shortly before."""
         return self._throttled_at >= began - SHORT_S
+
+
+@dataclass
+class Tries:
+    """Those to write one item; `open` are those that may have written it."""
+
+    open: int = 0
+
+
+# Who wants to know whether a PutItem of this task went out.
+SENDING: ContextVar[Tries | None] = ContextVar("SENDING", default=None)
 
 
 class Remote:
@@ -251,7 +264,14 @@ class Remote:
         client.meta.events.register("needs-retry.dynamodb", way.note)
         client.meta.events.register("provide-client-params.dynamodb", _remember_table)
         client.meta.events.register("after-call.dynamodb", _name_table)
+        # After the limiter's own, which may hold a request back until its caller has gone.
+        client.meta.events.register_last("before-send", _count_sent)
         return client
+
+
+def _count_sent(event_name: str, **_: Any) -> None:
+    if event_name.endswith(".PutItem") and (tries := SENDING.get()) is not None:
+        tries.open += 1
 
 
 @functools.cache
@@ -290,11 +310,15 @@ def code_of(error: BaseException) -> str:
     return ""
 
 
+def is_refusal(error: failures.ClientError) -> bool:
+    """Whether DynamoDB says by it that it did nothing."""
+    return bool(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) < 500)
+
+
 def _may_pass(error: Exception) -> bool:
     """Whether the same request may succeed in a moment: it is safe to send again in any case."""
     if isinstance(error, failures.ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return status >= 500 or code_of(error) in _THROTTLED
+        return not is_refusal(error) or code_of(error) in _THROTTLED
     return isinstance(error, failures.HTTPClientError | failures.ConnectionError | OSError)
 
 

@@ -86,6 +86,10 @@ class Counters:
         self.observe_batch: Callable[[int], None] = lambda size: None
 
 
+# What SQLite itself raises, for engines that keep a file of ours and not its driver.
+FileFailure = apsw.Error
+
+
 class Writer:
     """Commits batches of change sets. All methods run on the writer's own thread."""
 

@@ -16,6 +16,7 @@ from storekeeper.services.credentials import Credentials
 from storekeeper.services.sessions import Sessions
 from storekeeper.web.carts import bring_cart
 from storekeeper.web.forms import FormErrors
+from storekeeper.web.kept import brought
 from storekeeper.web.pages import HTML
 from storekeeper.web.shop.frame import shop_page
 from storekeeper.web.visit import HOME, Visit, safe_next, visit_of
@@ -52,7 +53,10 @@ class Doors(Controller):
         if not errors:
             try:
                 await _begin(visit, visit.text("email"), visit.form["password"])
-                return visit.go(safe_next(visit.text("next")))
+                back = safe_next(visit.text("next"))
+                if kept := brought(visit):
+                    return await shop_page(visit, "shop/kept.html", kept=kept, back=back)
+                return visit.go(back)
             except Unauthenticated:
                 errors.add("", visit.say("The e-mail address or the password is wrong."))
             except TooManyRequests as error:
@@ -242,7 +246,12 @@ async def _begin(visit: Visit, email: str, password: str) -> None:
 async def _login_page(visit: Visit, back: str, errors: FormErrors) -> Answer[bytes]:
     status = 422 if errors else 200
     return await shop_page(
-        visit, "shop/login.html", status=status, back=safe_next(back), errors=errors
+        visit,
+        "shop/login.html",
+        status=status,
+        back=safe_next(back),
+        errors=errors,
+        kept=brought(visit),
     )
 
 

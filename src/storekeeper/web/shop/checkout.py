@@ -17,6 +17,7 @@ from storekeeper.domain.errors import (
     ProductUnavailable,
     ShopError,
     TotalChanged,
+    Unauthenticated,
 )
 from storekeeper.domain.money import Money
 from storekeeper.domain.orders import Address, Order
@@ -62,6 +63,9 @@ class CheckoutPages(Controller):
     async def place(self, request: PageRequest) -> Answer[bytes]:
         """Reserves the stock of the whole cart, or says what is in the way and keeps the form."""
         visit = visit_of(request)
+        if "buyer" in visit.form and not visit.is_known:
+            # Else it would be a guest's order, of a guest's cart.
+            raise Unauthenticated("the session of who began this order has ended; log in again")
         lines = await lines_of(visit)
         if not lines:
             return await _sent_before(visit)
