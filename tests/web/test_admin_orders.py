@@ -158,7 +158,7 @@ async def test_what_somebody_else_did_meanwhile_is_told_and_what_was_typed_stays
         ({"ship__1": "-1"}, "Type a whole number."),
         ({"ship__1": "0", "ship__2": ""}, "Type how many units of at least one line."),
         ({"ship_location": "moon"}, "There is no location moon."),
-        ({"carrier": "x" * 101}, "at most 100 characters"),
+        ({"carrier": "x" * 101}, "At most 100 characters"),
         ({"version": "x"}, "Please look at the order"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import io
 import re
 from collections.abc import AsyncIterator
@@ -116,9 +117,9 @@ async def test_price_and_units_are_changed_in_a_row(office: Office):
 
 
 WRONG_ROWS = (
-    ("price", "abc", "'abc' is not an amount"),
+    ("price", "abc", "Please type an amount such as 19.99"),
     ("price", "-1", "less than nothing"),
-    ("price", "1.999", "more decimals than GBP has"),
+    ("price", "1.999", "An amount in GBP doesn't have so many decimals"),
     ("on_hand", "-3", "Type a whole number, 0 or more."),
     ("on_hand", "9" * 40, "Type a whole number, 0 or more."),
 )
@@ -235,14 +236,14 @@ async def test_a_product_is_made_once_however_often_its_form_is_sent(office: Off
 WRONG_FORMS = (
     ("name", "", "Please fill this in."),
     ("sku", "mug", "Another product has the SKU mug."),
-    ("price", "1,999.00", "is not an amount"),
+    ("price", "1,999.00", "Please type an amount such as 19.99"),
     ("currency", "XXX", "is no currency"),
     ("tags", "a, b, a", "A tag stands there twice."),
     ("low_stock_threshold", "few", "Type a whole number"),
     ("attributes", "no colon", "has no colon"),
     ("attributes", "a: 1\na: 2", "stands there twice"),
     ("parent", "NOBODY", "There is no product with the SKU NOBODY."),
-    ("parent", "LAMP", "LAMP isn't a parent of variants."),
+    ("parent", "LAMP", "LAMP isn't a product with variants."),
     ("image_url", "nonsense", "must be a web address"),
     ("status", "sold", "must be one of"),
 )
@@ -405,8 +406,33 @@ async def test_many_are_archived_and_put_on_sale_again(office: Office):
 async def test_a_change_that_is_none_is_refused_before_anything_is_shown(office: Office):
     for by in ("", "nothing", "0", "-101", "1e9", "NaN"):
         await preview(office, action="percent", by=by)
-        assert office.page.url.path == LIST
-        assert 'class="told bad"' in office.page.text
+        chosen = lines_in(office)
+        assert office.page.status_code == 422
+        assert 'id="by-wrong"' in office.page.text
+        assert office.fields(f"{LIST}/bulk")["by"] == by
+        assert 'value="percent" selected' in office.page.text
+        assert len(chosen) == 3, "whoever mistypes chooses nothing twice"
+    mended = {**office.fields(f"{LIST}/bulk"), "line": chosen, "by": "-10"}
+    office.page = await office.http.post(f"{LIST}/bulk", data=mended)
+    assert "£8.99" in office.text
+
+
+async def test_all_that_is_wrong_with_a_product_is_told_at_once_in_the_readers_language(
+    office: Office,
+):
+    await office.go(f"{LIST}/new")
+    wrong = {"sku": "A\nB", "name": "n" * 1_000, "category": "c" * 500, "price": "12.3456"}
+    parts = {name: (None, text) for name, text in (office.fields(f"{LIST}/new") | wrong).items()}
+    german = {"Accept-Language": "de"}
+    page = await office.http.post(f"{LIST}/new", files=parts, headers=german)
+    assert page.status_code == 422
+    assert "Ein Betrag in GBP hat nicht so viele Nachkommastellen." in page.text
+    parts["price"] = (None, "12.34")
+    page = await office.http.post(f"{LIST}/new", files=parts, headers=german)
+    for name in ("sku", "name", "category"):
+        assert f'id="{name}-wrong"' in page.text, name
+    assert "Bitte höchstens 200 Zeichen." in html.unescape(page.text)
+    assert "must" not in page.text
 
 
 async def test_a_price_that_would_be_less_than_nothing_is_left(office: Office):

@@ -105,12 +105,12 @@ async def test_a_form_that_is_sent_twice_changes_stock_once(desk: Desk):
     ("action", "typed", "told"),
     [
         ("receive", {"receive-quantity": "five"}, "Type a whole number."),
-        ("receive", {"receive-quantity": "0"}, "at least 1"),
+        ("receive", {"receive-quantity": "0"}, "At least 1"),
         ("receive", {"receive-quantity": "5", "receive-location_id": "moon"}, "no location moon"),
         ("adjust", {"adjust-quantity": "0"}, "changes nothing"),
         ("adjust", {"adjust-quantity": "-101"}, "Available are 100 at main"),
         ("adjust", {"adjust-quantity": "-1", "adjust-reason": "bored"}, "Reason must be"),
-        ("count", {"count-on_hand": "-1"}, "at least 0"),
+        ("count", {"count-on_hand": "-1"}, "At least 0"),
         ("count", {"count-on_hand": "1" * 30}, "Type a whole number."),
     ],
 )
@@ -183,7 +183,7 @@ async def test_an_unknown_code_is_told_beside_the_field_and_stays(desk: Desk):
         ({"code": "XYZ"}, "No product has the SKU or barcode XYZ."),
         ({"code": ""}, "Please fill this in."),
         ({"code": "MUG", "units": "many"}, "Type a whole number."),
-        ({"code": "MUG", "units": "0"}, "at least 1"),
+        ({"code": "MUG", "units": "0"}, "At least 1"),
     ):
         answer = await desk.send(take, "/scan", typed, status=422)
         assert told in text_of(answer.text)

@@ -89,6 +89,24 @@ async def test_what_runs_out_meanwhile_is_told_and_nothing_that_was_typed_is_los
     assert "The mug" in visitor.text
 
 
+async def test_who_takes_what_there_is_in_the_checkout_types_no_address_twice(
+    front: Front, visitor: Visitor
+):
+    await put_in_cart(visitor, "CHAIR")
+    await put_in_cart(visitor, "MUG", 2)
+    await visitor.go("/shop/checkout")
+    await front.placed("bob", ("CHAIR", 1), confirm=True)
+    await visitor.send("/shop/checkout", email="guest@example.com", **ADDRESS)
+    assert visitor.page.status_code == 422
+    await visitor.send("/shop/checkout", fit="1")
+    assert visitor.page.status_code == 200
+    assert "The chair" not in visitor.text
+    kept = visitor.fields("/shop/checkout")
+    assert {name: kept[name] for name in ADDRESS} == ADDRESS
+    await visitor.send("/shop/checkout")
+    assert "Please look at your order" in visitor.text
+
+
 async def test_nobody_pays_a_price_that_was_not_shown(front: Front, visitor: Visitor):
     await put_in_cart(visitor, "MUG")
     await visitor.go("/shop/checkout")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 
 from playwright.sync_api import Page
 
 from tools.screenshots.props import ADDRESS
+
+PASSWORD = "ridge-carbon-42"
 
 
 def log_in(page: Page, email: str, password: str) -> None:
@@ -68,6 +71,38 @@ def lower_prices(page: Page) -> None:
     page.get_by_label("By", exact=True).fill("-10")
     page.get_by_role("button", name="Look at it first").click()
     page.get_by_role("heading", name="Before and after").wait_for()
+
+
+def mistype_prices(page: Page) -> None:
+    page.locator("[name=line]").first.check()
+    page.get_by_label("By", exact=True).fill("ten")
+    page.get_by_role("button", name="Look at it first").click()
+    page.get_by_role("alert").wait_for()
+
+
+def lose_session(page: Page) -> str:
+    """Somebody new is logged out while they change their name; their address."""
+    email = f"{uuid.uuid4().hex}@example.com"
+    page.locator("#name").fill("Ada")
+    page.locator("#email").fill(email)
+    page.locator("#password").fill(PASSWORD)
+    page.get_by_role("button", name="Make the account").click()
+    page.goto("/shop/account")
+    page.locator("#name").fill("Ada King")
+    for cookie in ("access", "refresh"):
+        page.context.clear_cookies(name=cookie)
+    page.get_by_role("button", name="Keep", exact=True).click()
+    page.get_by_role("heading", name="Please log in again").wait_for()
+    return email
+
+
+def come_back(page: Page) -> None:
+    email = lose_session(page)
+    page.locator("#email").fill(email)
+    page.locator("#password").fill(PASSWORD)
+    page.locator("main").get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Send it now").wait_for()
+    page.context.clear_cookies()
 
 
 def save_after_another(page: Page) -> None:

@@ -42,7 +42,7 @@ class Scene:
     name: str
     who: Who
     address: str
-    act: Callable[[Page], None] | None = None
+    act: Callable[[Page], object] | None = None
 
     def play(self, page: Page, props: Mapping[str, str]) -> None:
         page.goto(self.address.format(**props))
@@ -60,6 +60,8 @@ STATES = (
     Scene("shop-login-wrong", "guest", "/shop/login", acts.send("Log in")),
     Scene("shop-register-wrong", "guest", "/shop/register", acts.send("Make the account")),
     Scene("shop-forgot-sent", "guest", "/shop/forgot", acts.forget_password),
+    Scene("shop-session-over", "guest", "/shop/register", acts.lose_session),
+    Scene("shop-session-again", "guest", "/shop/register", acts.come_back),
     Scene("shop-missing", "guest", "/shop/nothing"),
     Scene("reset-by-link", "guest", "/reset?token=x"),
     Scene("shop-checkout-wrong", "guest", "/shop/products/{sku}", acts.check_out_blank),
@@ -69,6 +71,7 @@ STATES = (
     Scene("admin-products-none", "admin", "/admin/products?q=nothinglikethis"),
     Scene("admin-products-low", "admin", "/admin/products?stock=low"),
     Scene("admin-products-bulk", "admin", "/admin/products?q=lunch", acts.lower_prices),
+    Scene("admin-products-bulk-wrong", "admin", "/admin/products?q=bag", acts.mistype_prices),
     Scene(
         "admin-products-new-wrong", "admin", "/admin/products/new", acts.send("Make the product")
     ),

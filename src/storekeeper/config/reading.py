@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -90,13 +90,17 @@ def _convert(values: dict[str, Any], texts: set[str]) -> Settings:
             converted[name] = msgspec.convert(raw, known[name].type, strict=name not in texts)
         except msgspec.ValidationError as error:
             shown_value = "(hidden)" if name in SECRET_FIELDS else repr(value)
-            raise SettingsError(f"{name} = {shown_value} can't be used: {_plain(error)}") from error
+            raise SettingsError(
+                f"{name} = {shown_value} can't be used: {_plain(error, known[name].type)}"
+            ) from error
     return Settings(**converted)
 
 
-def _plain(error: msgspec.ValidationError) -> str:
+def _plain(error: msgspec.ValidationError, kind: Any) -> str:
     """What is wrong in words for people; msgspec speaks of its types."""
     text = str(error)
+    if text.startswith("Invalid enum value"):
+        return f"it must be one of {', '.join(map(str, get_args(kind)))}"
     if found := _LIMIT.fullmatch(text):
         most = "at least" if found["sign"] == ">=" else "at most"
         return f"it must be {most} {found['limit']}"

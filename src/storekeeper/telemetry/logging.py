@@ -58,8 +58,8 @@ def configure(
         logger.handlers[:] = []
         logger.propagate = True
     logging.getLogger("uvicorn.access").disabled = True
-    # At lower levels these write whole messages and signatures.
-    for name in ("httpx", "aiobotocore", "botocore"):
+    # At lower levels these write whole messages and signatures, or of each step of a PDF.
+    for name in ("httpx", "aiobotocore", "botocore", "fontTools"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

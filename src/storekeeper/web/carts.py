@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from storekeeper.domain import carts
 from storekeeper.domain.carts import MOST_CART_LINES, CartLine, Lines
 from storekeeper.domain.errors import LimitReached
 from storekeeper.domain.money import MINOR_DIGITS, Money
@@ -47,6 +48,24 @@ async def change_cart(
     lines = change(_from_cookie(visit.jar.get(cookies.CART)))
     keep_in_cookie(visit, lines)
     return lines
+
+
+async def fit_cart(visit: Visit) -> tuple[CartLine, ...]:
+    """The visitor's lines with no more units than there are, without what isn't for sale."""
+    view = await carts_of(visit).look(visit.principal, await lines_of(visit))
+    most = {
+        fold_sku(look.line.sku): 0 if look.listed is None else look.available for look in view.looks
+    }
+
+    def fitted(lines: Lines) -> tuple[CartLine, ...]:
+        found = tuple(lines)
+        for line in lines:
+            left = most.get(fold_sku(line.sku))
+            if left is not None and left < line.quantity:
+                found = carts.changed(found, msgspec.structs.replace(line, quantity=left))
+        return found
+
+    return await change_cart(visit, fitted)
 
 
 async def bring_cart(visit: Visit, account_id: AccountId) -> None:

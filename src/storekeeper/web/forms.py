@@ -41,8 +41,8 @@ class FormErrors:
         self.add(field, told(error, self._visit.language))
 
     def explain(self, error: ShopError, field: str = "") -> None:
-        """The same for staff, who need to know exactly: in English where no sentence says it."""
-        self.add(field, sentence_of(error, self._visit.language) or error.detail)
+        """The same for staff, who need to know exactly."""
+        self.add(field, exactly(self._visit, error))
 
     def add(self, field: str, text: str) -> None:
         """The first thing that is wrong with a field is what is told of it."""
@@ -65,6 +65,11 @@ class FormErrors:
         except msgspec.ValidationError as error:
             self.note(invalid_of(error, kind), fields=list(values))
             return None
+
+
+def exactly(visit: Visit, error: ShopError) -> str:
+    """What is wrong, for staff: in English where no sentence of the pages says it."""
+    return sentence_of(error, visit.language) or error.detail
 
 
 def sentence(text: str) -> str:

@@ -33,7 +33,7 @@ class Kept(NamedTuple):
 
 
 def kept_of(visit: Visit) -> Kept | None:
-    """The form that was just sent, None where there is none of ours."""
+    """The form that was just sent; None where there is none of ours, or nothing in it."""
     if not visit.is_ours:
         return None
     fields = [
@@ -43,7 +43,8 @@ def kept_of(visit: Visit) -> Kept | None:
         if name != FIELD and name not in SECRET
     ]
     to = safe_next(visit.address, "")
-    if not to or not fields or sum(len(value) for _, value in fields) > MOST:
+    size = sum(len(value) for _, value in fields)
+    if not to or not 0 < size <= MOST:
         return None
     in_parts = visit.header(b"content-type").startswith("multipart/")
     return Kept(to, fields, in_parts, had_file=visit.upload is not None)

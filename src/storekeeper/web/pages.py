@@ -165,6 +165,9 @@ class Pages:
                 return visit.page("lost.html", status=401, kept=kept, back=_way_back(visit))
             visit.tell(visit.say("Please log in first."), kind="bad")
             return visit.go(with_query(f"{HOME}/login", {"next": _way_back(visit)}))
+        if isinstance(error, Forbidden) and error.members.get("scope") and not visit.is_staff:
+            # Customers know nothing of scopes.
+            error = Forbidden(visit.say("your account isn't allowed to do this"))
         answer = visit.page(
             "error.html",
             status=error.status,

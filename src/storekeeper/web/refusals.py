@@ -7,10 +7,12 @@ other case another language tells the kind of refusal, by its code, beside the f
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from storekeeper.domain.errors import ShopError
 from storekeeper.web.languages import LANGUAGES, Language, mark
+from storekeeper.web.refusals_of_staff import STAFF
 
 _BY_CODE = {
     "invalid": mark("This value can't be used."),
@@ -29,8 +31,8 @@ _BY_CODE = {
     "link_invalid": mark("This link was used already or is too old. Please ask for a new one."),
 }
 _OTHERS = mark("This can't be done now.")
-# Fields of customers' forms, as the API calls them; no page shows these names.
-_FIELD = r"(?:email|name|line1|line2|city|region|postal_code|country|phone|note)"
+# A field as the API calls it; no page shows these names.
+_FIELD = r"[a-z][\w.\[\]]*"
 # What a detail says, and how a page says it in every language.
 _BY_DETAIL = tuple(
     (re.compile(pattern, re.DOTALL), text)
@@ -99,6 +101,12 @@ _BY_DETAIL = tuple(
             mark("At most %(count)s characters, please."),
         ),
         (rf"{_FIELD} must have at least \d+ characters?", mark("Please fill this in.")),
+        (rf"{_FIELD} must be at least (?P<count>-?\d+)", mark("At least %(count)s, please.")),
+        (rf"{_FIELD} must be at most (?P<count>\d+)", mark("At most %(count)s, please.")),
+        (
+            rf"{_FIELD} must have at most (?P<count>\d+) (?:items|entries)",
+            mark("At most %(count)s of these, please."),
+        ),
         (
             rf"{_FIELD} must be one line of text .*",
             mark("Please write one line of plain text."),
@@ -115,6 +123,7 @@ _BY_DETAIL = tuple(
             rf"{_FIELD} must be a country's code .*|\S* is no country's code .*",
             mark("Please choose a country."),
         ),
+        *STAFF,
     )
 )
 _WAIT = re.compile(r"(?:too many failed tries|at most \d+ requests a minute); wait \d+ s.*")
@@ -143,8 +152,14 @@ def sentence_of(error: ShopError, language: Language) -> str | None:
             return _wait(error, language)
         for pattern, text in _BY_DETAIL:
             if found := pattern.fullmatch(detail):
-                return language.texts.gettext(text) % found.groupdict()
+                return language.texts.gettext(text) % _said(found.groupdict(), language)
     return None
+
+
+def _said(groups: Mapping[str, str], language: Language) -> dict[str, str]:
+    """What the sentence names; counts as they are written in the language."""
+    count = groups.get("count", "")
+    return {**groups, **({"count": language.number(int(count))} if count else {})}
 
 
 def _wait(error: ShopError, language: Language) -> str:

@@ -138,6 +138,7 @@ def _tell(console: Console, settings: Settings, address: str) -> None:
     console.say(
         f"{settings.shop_name} is open ({settings.place})\n"
         f"  shop   {address}/shop\n"
+        f"  staff  {address}/admin\n"
         f"  API    {address}/products\n"
         f"  docs   {address}/docs\n"
         "Ctrl-C stops it."

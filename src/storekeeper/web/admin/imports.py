@@ -18,7 +18,7 @@ from storekeeper.services.jobs import ENDED, Jobs
 from storekeeper.web.admin.frame import admin_page
 from storekeeper.web.admin.products_list import LONGEST_CURSOR, PRODUCTS
 from storekeeper.web.downloads import Download
-from storekeeper.web.forms import FormErrors
+from storekeeper.web.forms import FormErrors, exactly
 from storekeeper.web.pages import HTML
 from storekeeper.web.visit import Visit, visit_of
 
@@ -58,7 +58,7 @@ class ImportPages(Controller):
         except ShopError as error:
             if error.status >= 500 and "retry_after" not in error.members:
                 raise
-            errors.add("file", error.detail)
+            errors.add("file", exactly(visit, error))
         else:
             if job is not None:
                 return visit.go(f"{IMPORTS}/{job.id}")

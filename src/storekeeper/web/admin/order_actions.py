@@ -17,7 +17,7 @@ from storekeeper.http.orders import CancelRequest, DeliverRequest, ReturnRequest
 from storekeeper.services.base import Call
 from storekeeper.web.admin.order_page import order_page
 from storekeeper.web.admin.orders import ORDERS, changes_of
-from storekeeper.web.forms import FormErrors
+from storekeeper.web.forms import FormErrors, exactly
 from storekeeper.web.pages import HTML
 from storekeeper.web.shop.cart import whole_number
 from storekeeper.web.visit import Visit, visit_of, with_query
@@ -220,4 +220,4 @@ class ActionForm:
             field = f"{self._prefix}-{self._lines[int(line['number'])]}"
         else:
             field = self._names.get(field, "")
-        self.errors.add(field, error.detail)
+        self.errors.add(field, exactly(self.visit, error))

@@ -20,7 +20,7 @@ from storekeeper.services.sessions import Sessions
 from storekeeper.store.port import Page
 from storekeeper.web.admin.days import MOST_CURSOR, day_of, next_day
 from storekeeper.web.admin.frame import BACK_OFFICE, admin_page
-from storekeeper.web.forms import FormErrors
+from storekeeper.web.forms import FormErrors, exactly
 from storekeeper.web.pages import HTML
 from storekeeper.web.visit import HOME, Visit, visit_of
 
@@ -215,7 +215,7 @@ def _expiry(visit: Visit, errors: FormErrors) -> datetime | None:
     try:
         day = day_of(visit, visit.text("expires_at"), "expires_at")
     except Invalid as error:
-        errors.add("expires_at", error.detail)
+        errors.add("expires_at", exactly(visit, error))
         return None
     return None if day is None else next_day(day)
 

@@ -24,7 +24,7 @@ from storekeeper.services.catalog import PricePatch, ProductPatch
 from storekeeper.services.inventory import CountRequest, Inventory
 from storekeeper.web.admin.products_fields import amount_of
 from storekeeper.web.admin.products_list import PRODUCTS, Typed, filters_of, list_page
-from storekeeper.web.forms import sentence
+from storekeeper.web.forms import exactly, sentence
 from storekeeper.web.pages import HTML
 from storekeeper.web.shop.catalog import catalog_of
 from storekeeper.web.visit import Visit, visit_of
@@ -107,7 +107,7 @@ class _RowEdit:
         try:
             amount = amount_of(self._visit, self._visit.text("price"), now.currency)
         except Invalid as error:
-            self.wrong["price"] = sentence(error.detail)
+            self.wrong["price"] = sentence(exactly(self._visit, error))
             return None
         if amount == now.amount:
             return None
@@ -163,7 +163,7 @@ class _RowEdit:
 
     def _refuse(self, field: str, error: ShopError) -> None:
         self.status = error.status
-        told = sentence(error.detail)
+        told = sentence(exactly(self._visit, error))
         if self.done:
             told += " " + self._visit.say("(The units on hand are saved.)")
         self.wrong[field] = told

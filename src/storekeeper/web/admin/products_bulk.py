@@ -17,7 +17,7 @@ from storekeeper.http.answers import Answer
 from storekeeper.services.catalog import PricePatch, ProductPatch
 from storekeeper.web.admin.frame import admin_page
 from storekeeper.web.admin.products_list import ON_A_PAGE, PRODUCTS, filters_of
-from storekeeper.web.forms import sentence
+from storekeeper.web.forms import FormErrors, exactly, sentence
 from storekeeper.web.pages import HTML
 from storekeeper.web.shop.catalog import catalog_of
 from storekeeper.web.visit import Visit, visit_of
@@ -60,12 +60,22 @@ class Bulk(Controller):
         chosen = _chosen(visit)
         if not chosen:
             visit.tell(visit.say("Choose some products first."), kind="bad")
-            return visit.go(back)
+            typed = {"action": action, "by": visit.text("by")[:LONGEST_LINE]}
+            return visit.go(f"{PRODUCTS}{filters_of(visit).query(**typed)}")
         try:
             by = _by(visit, action)
         except Invalid as error:
-            visit.tell(sentence(error.detail), kind="bad")
-            return visit.go(back)
+            errors = FormErrors(visit)
+            errors.add("by", error.detail)
+            return admin_page(
+                visit,
+                "admin/products_bulk_wrong.html",
+                status=422,
+                errors=errors,
+                action=action,
+                chosen=chosen,
+                back=back,
+            )
         found = await catalog_of(visit).several(visit.principal, list(chosen))
         lines = [
             _line(visit, found[id].product, version, action, by)
@@ -162,7 +172,7 @@ def _line(
         elif by is not None:
             price += from_decimal_text(by, product.price.currency)
     except Invalid as error:
-        trouble = error.detail
+        trouble = exactly(visit, error)
     if not 0 <= price <= MAX_AMOUNT:
         trouble = visit.say("it would cost less than nothing, or more than a shop can charge")
     if trouble:
@@ -201,13 +211,13 @@ async def _change(visit: Visit, product_id: str, version: int, patch: ProductPat
     try:
         await catalog.patch(visit.call("", None), product_id, patch, version)
     except NotFound as error:
-        return Left(product=None, reason=sentence(error.detail))
+        return Left(product=None, reason=sentence(exactly(visit, error)))
     except ShopError as error:
         if error.status >= 500:
             raise
         product = (await catalog.product(visit.principal, product_id)).product
         if not isinstance(error, PreconditionFailed):
-            return Left(product=product, reason=sentence(error.detail))
+            return Left(product=product, reason=sentence(exactly(visit, error)))
         if _is_so(product, patch):
             return None
         return Left(product=product, reason=visit.say("Somebody changed it meanwhile."))

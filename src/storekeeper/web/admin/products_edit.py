@@ -29,7 +29,7 @@ from storekeeper.web.admin.products_fields import (
     typed,
 )
 from storekeeper.web.admin.products_list import PRODUCTS
-from storekeeper.web.forms import FormErrors, sentence
+from storekeeper.web.forms import FormErrors, exactly, sentence
 from storekeeper.web.pages import HTML
 from storekeeper.web.shop.catalog import MOST_CATEGORIES, catalog_of
 from storekeeper.web.visit import Visit, visit_of
@@ -164,7 +164,7 @@ async def _set_status(visit: Visit, product_id: str, *, is_archived: bool) -> An
 def _refused(visit: Visit, product: Product, error: ShopError) -> Answer[bytes]:
     if error.status >= 500:
         raise error
-    told = sentence(error.detail)
+    told = sentence(exactly(visit, error))
     if isinstance(error, PreconditionFailed):
         told = visit.say("Somebody changed this product meanwhile. Look at it, then try again.")
     visit.tell(told, kind="bad")
@@ -211,7 +211,7 @@ async def _take_picture(visit: Visit, texts: Texts, errors: FormErrors) -> None:
     except ShopError as error:
         if error.status >= 500:
             raise
-        errors.add("image", error.detail)
+        errors.add("image", exactly(visit, error))
 
 
 def _file(error: ShopError, errors: FormErrors) -> None:

@@ -13,7 +13,7 @@ from storekeeper.domain.errors import Invalid, NotFound, ShopError
 from storekeeper.domain.money import MINOR_DIGITS, Money, from_decimal_text, to_decimal_text
 from storekeeper.domain.types import MAX_QUANTITY
 from storekeeper.services.validation import field_and_reason
-from storekeeper.web.forms import FormErrors
+from storekeeper.web.forms import FormErrors, exactly
 from storekeeper.web.shop.catalog import catalog_of
 from storekeeper.web.visit import Visit
 
@@ -177,7 +177,7 @@ def _price(visit: Visit, texts: Texts, errors: FormErrors) -> Money | None:
     try:
         amount = amount_of(visit, texts["price"], currency)
     except Invalid as error:
-        errors.add("price", error.detail)
+        errors.add("price", exactly(visit, error))
         return None
     return Money(amount=amount, currency=currency)
 
@@ -217,18 +217,21 @@ async def _parent_id(visit: Visit, sku: str, errors: FormErrors) -> str | None:
     try:
         return (await catalog_of(visit).by_sku(visit.principal, sku)).product.id
     except NotFound as error:
-        errors.add("parent", error.detail)
+        errors.add("parent", exactly(visit, error))
         return None
 
 
 def _converted(values: Mapping[str, Any], errors: FormErrors) -> ProductDetails | None:
-    try:
-        return msgspec.convert(msgspec.to_builtins(values), ProductDetails)
-    except msgspec.ValidationError as error:
-        path, reason = field_and_reason(error, ProductDetails)
-        place = _place(path)
-        errors.add(place, f"{place.replace('_', ' ') or 'the form'} {reason}")
-        return None
+    """The product; None with what is wrong with each field, all of them at once."""
+    plain = msgspec.to_builtins(values)
+    for field in msgspec.structs.fields(ProductDetails):
+        if field.name in plain:
+            try:
+                msgspec.convert(plain[field.name], field.type)
+            except msgspec.ValidationError as error:
+                _, reason = field_and_reason(error, field.type)
+                errors.explain(Invalid(f"{field.name} {reason}"), _place(field.name))
+    return None if errors else msgspec.convert(plain, ProductDetails)
 
 
 def _place(field: str | None) -> str:

@@ -13,7 +13,7 @@ from storekeeper.http.answers import Answer
 from storekeeper.services.inventory import Inventory
 from storekeeper.store.port import Listed, Page, ProductQuery, ProductSort
 from storekeeper.web.admin.frame import BACK_OFFICE, admin_page
-from storekeeper.web.forms import sentence
+from storekeeper.web.forms import exactly, sentence
 from storekeeper.web.shop.catalog import LONGEST_SEARCH, MOST_CATEGORIES, catalog_of
 from storekeeper.web.visit import Visit, with_query
 
@@ -110,7 +110,7 @@ async def list_page(
     try:
         page = await catalog.list_products(visit.principal, query_of(filters))
     except Invalid as error:
-        trouble, status = sentence(error.detail), 422
+        trouble, status = sentence(exactly(visit, error)), 422
     values: dict[str, Any] = {
         "filters": filters,
         "rows": await _rows(visit, page.items, typed),

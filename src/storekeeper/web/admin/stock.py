@@ -20,7 +20,7 @@ from storekeeper.web.admin.frame import BACK_OFFICE, admin_page
 from storekeeper.web.admin.order_page import actor
 from storekeeper.web.admin.places import places_of
 from storekeeper.web.admin.stock_forms import StockForm
-from storekeeper.web.forms import FormErrors
+from storekeeper.web.forms import FormErrors, exactly
 from storekeeper.web.pages import HTML
 from storekeeper.web.visit import Visit, visit_of, with_query
 
@@ -101,7 +101,7 @@ class StockDesk(Controller):
                 )
             )
         except Invalid as error:
-            errors[error.field or ""] = error.detail
+            errors[error.field or ""] = exactly(visit, error)
         return admin_page(
             visit,
             "admin/stock.html",
@@ -147,7 +147,7 @@ class StockDesk(Controller):
         try:
             page = await inventory_of(visit).movements(_movements(visit, filters))
         except Invalid as error:
-            errors[error.field or ""] = error.detail
+            errors[error.field or ""] = exactly(visit, error)
         return admin_page(
             visit,
             "admin/ledger.html",

@@ -13,7 +13,7 @@ from storekeeper.services.inventory import (
     ReceiveRequest,
     TransferRequest,
 )
-from storekeeper.web.forms import FormErrors
+from storekeeper.web.forms import FormErrors, exactly
 from storekeeper.web.visit import Visit
 
 KINDS: Mapping[str, type[Any]] = {
@@ -93,9 +93,11 @@ class StockForm:
                 ),
             )
         elif isinstance(error, InsufficientStock):
-            self._add("on_hand" if self.action == "count" else "quantity", error.detail)
+            self._add(
+                "on_hand" if self.action == "count" else "quantity", exactly(self._visit, error)
+            )
         else:
-            self._add(error.field or "", error.detail)
+            self._add(error.field or "", exactly(self._visit, error))
 
     def _add(self, field: str, text: str) -> None:
         is_shown = field in self._kind.__struct_fields__ and field not in ("product_id", "sku")

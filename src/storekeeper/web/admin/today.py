@@ -39,7 +39,7 @@ from storekeeper.web.admin.today_sales import (
     shelves_of,
 )
 from storekeeper.web.downloads import Download
-from storekeeper.web.forms import FormErrors
+from storekeeper.web.forms import FormErrors, exactly
 from storekeeper.web.pages import HTML
 from storekeeper.web.visit import Visit, visit_of, with_query
 
@@ -71,7 +71,7 @@ class Today(Controller):
         try:
             asked = range_of(visit, visit.query.get("by", ""))
         except Invalid as error:
-            errors.add(error.field or "", error.detail)
+            errors.add(error.field or "", exactly(visit, error))
         needs: Needs = visit.pages.shop.needs
         todo, health, figures = await asyncio.gather(
             needs.look(visit.call("", None)),

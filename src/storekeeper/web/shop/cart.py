@@ -46,7 +46,8 @@ class CartPages(Controller):
             return await product_page(
                 visit,
                 sku,
-                error=visit.say("Type a whole number, at least 1."),
+                error=visit.say("Type a whole number from 1 to %(most)s.")
+                % {"most": visit.language.number(MAX_QUANTITY)},
                 quantity=visit.text("quantity"),
                 status=422,
             )

@@ -26,13 +26,14 @@ from storekeeper.http.answers import Answer
 from storekeeper.http.security import PUBLIC
 from storekeeper.services.checkout import Checkout, LineRequest, PlaceOrder
 from storekeeper.store.port import OrderQuery
-from storekeeper.web.carts import carts_of, change_cart, lines_of
+from storekeeper.web.carts import carts_of, change_cart, fit_cart, lines_of
 from storekeeper.web.forms import FormErrors
 from storekeeper.web.pages import HTML
 from storekeeper.web.shop.frame import shop_page
 from storekeeper.web.visit import HOME, Visit, visit_of
 
 PageRequest = Request[Any, Any, Any]
+CART = f"{HOME}/cart"
 ADDRESS = Address.__struct_fields__
 FIELDS = ("email", *ADDRESS, "note")
 NEEDED = ("name", "line1", "city", "country")
@@ -56,7 +57,7 @@ class CheckoutPages(Controller):
         visit = visit_of(request)
         lines = await lines_of(visit)
         if not lines:
-            return visit.go(f"{HOME}/cart")
+            return visit.go(CART)
         return await _page(visit, lines, await _last_address(visit), FormErrors(visit))
 
     @post("/", access=PUBLIC, status_code=200, media_type=HTML)
@@ -70,6 +71,9 @@ class CheckoutPages(Controller):
         if not lines:
             return await _sent_before(visit)
         errors = FormErrors(visit)
+        if "fit" in visit.form:
+            lines = await fit_cart(visit)
+            return await _page(visit, lines, visit.form, errors) if lines else visit.go(CART)
         wanted = _order(visit, lines, errors)
         if wanted is not None:
             try:
@@ -89,7 +93,7 @@ class CheckoutPages(Controller):
 async def _sent_before(visit: Visit) -> Answer[bytes]:
     """The second click of two comes when the first has emptied the cart: to the order, then."""
     order = await _checkout(visit).placed_with(visit.call("", None, visit.text("key")))
-    return visit.go(f"{HOME}/cart") if order is None else _to_order(visit, order)
+    return visit.go(CART) if order is None else _to_order(visit, order)
 
 
 def _to_order(visit: Visit, order: Order) -> Answer[bytes]:

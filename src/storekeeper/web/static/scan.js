@@ -22,13 +22,30 @@ function show({ sku, counted, difference, state }) {
   status.textContent = state;
 }
 
+// By the stock take, so that nothing is counted in another one.
+const place = `scans:${form?.action}`;
+const keep = () => sessionStorage.setItem(place, JSON.stringify(waiting.map(String)));
+function takeUp() {
+  const token = form.elements.csrf.value;
+  for (const text of JSON.parse(sessionStorage.getItem(place) ?? "[]")) {
+    const values = new URLSearchParams(text);
+    values.set("csrf", token);
+    waiting.push(values);
+  }
+  sessionStorage.removeItem(place);
+  if (waiting.length) sendAll();
+}
+
 async function sendAll() {
   if (busy) return;
   busy = true;
   while (waiting.length) {
     try {
       const answer = await fetch(form.action, { method: "POST", body: waiting[0] });
-      if (answer.redirected) {
+      if (answer.redirected || answer.status === 401) {
+        // The session is over. They wait in this tab until somebody has logged in again.
+        keep();
+        waiting.length = 0;
         location.reload();
         return;
       }
@@ -65,6 +82,7 @@ form?.addEventListener("submit", (event) => {
   form.elements.code.focus();
   sendAll();
 });
+if (form) takeUp();
 if (!document.querySelector("[role=alert]")) form?.elements.code.focus();
 addEventListener("beforeunload", (event) => {
   if (waiting.length) event.preventDefault();
