@@ -404,6 +404,7 @@ async def test_many_are_archived_and_put_on_sale_again(office: Office):
 
 
 async def test_a_change_that_is_none_is_refused_before_anything_is_shown(office: Office):
+    chosen: list[str] = []
     for by in ("", "nothing", "0", "-101", "1e9", "NaN"):
         await preview(office, action="percent", by=by)
         chosen = lines_in(office)

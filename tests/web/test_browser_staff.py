@@ -136,6 +136,30 @@ def archive(page: Page, sku: str) -> None:
 
 
 @HERE
+def test_a_scan_outlives_the_session_of_who_counts(chromium: Browser, served: Served) -> None:
+    page = opened(chromium, served.url)
+    sku = f"CUP-{next(numbers)}"
+    acts.log_in(page, ADMIN, PASSWORD)
+    page.goto("/admin")
+    make_product(page, sku)
+    page.goto("/admin/stock/takes")
+    page.get_by_label("Category").select_option(f"All of {sku}")
+    page.get_by_role("button", name="Start a stock take").click()
+    page.get_by_label("SKU or barcode").wait_for()
+    for cookie in ("access", "refresh"):
+        page.context.clear_cookies(name=cookie)
+    page.get_by_label("SKU or barcode").fill(sku)
+    page.keyboard.press("Enter")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_label("E-mail address").fill(ADMIN)
+    page.locator("main").get_by_role("button", name="Log in").click()
+    expect(page.locator("#scan-told")).to_contain_text("1 counted")
+    page.reload()
+    expect(page.get_by_label("Counted of Cup")).to_have_value("1")
+    ended(page)
+
+
+@HERE
 def test_another_sites_form_does_nothing_in_a_browser_that_is_logged_in(
     chromium: Browser, served: Served
 ) -> None:

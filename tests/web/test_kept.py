@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.api.shopfront import PASSWORD, Front
 from tests.web.browser import Visitor
 
@@ -59,7 +61,7 @@ async def test_a_customer_loses_neither_cart_nor_address_in_the_checkout(
     await visitor.send("/shop/cart/add", quantity="2")
     await visitor.go("/shop/checkout")
     await lose_session(front, "ada")
-    address = {"name": "Ada", "line1": "1 Main St", "city": "Leeds", "country": "GB"}
+    address: dict[str, Any] = {"name": "Ada", "line1": "1 Main St", "city": "Leeds", "country": "GB"}
     await visitor.send("/shop/checkout", note=TYPED, **address)
     await log_in_again(visitor, "ada")
     await visitor.send("/shop/checkout")
