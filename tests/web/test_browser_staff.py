@@ -142,6 +142,7 @@ def test_a_scan_outlives_the_session_of_who_counts(chromium: Browser, served: Se
     acts.log_in(page, ADMIN, PASSWORD)
     page.goto("/admin")
     make_product(page, sku)
+    receive(page, sku, 2)
     page.goto("/admin/stock/takes")
     page.get_by_label("Category").select_option(f"All of {sku}")
     page.get_by_role("button", name="Start a stock take").click()
