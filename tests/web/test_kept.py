@@ -34,6 +34,7 @@ async def log_in_again(visitor: Visitor, name: str) -> None:
     assert "What you typed is kept" in visitor.text
     await visitor.send("/shop/login", email=f"{name}@example.com", password=PASSWORD)
     assert "What you typed is still here" in visitor.text
+    assert "Log out" in visitor.text
 
 
 async def test_staff_lose_nothing_of_a_product_that_they_were_changing(
@@ -61,7 +62,12 @@ async def test_a_customer_loses_neither_cart_nor_address_in_the_checkout(
     await visitor.send("/shop/cart/add", quantity="2")
     await visitor.go("/shop/checkout")
     await lose_session(front, "ada")
-    address: dict[str, Any] = {"name": "Ada", "line1": "1 Main St", "city": "Leeds", "country": "GB"}
+    address: dict[str, Any] = {
+        "name": "Ada",
+        "line1": "1 Main St",
+        "city": "Leeds",
+        "country": "GB",
+    }
     await visitor.send("/shop/checkout", note=TYPED, **address)
     await log_in_again(visitor, "ada")
     await visitor.send("/shop/checkout")

@@ -100,7 +100,7 @@ class Pages:
     async def _who(self, visit: Visit) -> Principal:
         access = visit.jar.get(cookies.ACCESS)
         if access:
-            found = await self._bearer(access)
+            found = await self.bearer(access)
             if found is not None:
                 return found
         refresh = visit.jar.get(cookies.REFRESH)
@@ -111,12 +111,12 @@ class Pages:
                 visit.end_session()
                 return GUEST
             visit.keep_session(tokens)
-            return await self._bearer(tokens.access_token) or GUEST
+            return await self.bearer(tokens.access_token) or GUEST
         if access:
             visit.end_session()
         return GUEST
 
-    async def _bearer(self, token: str) -> Principal | None:
+    async def bearer(self, token: str) -> Principal | None:
         """None for a token that isn't good; an API key opens no pages."""
         header = f"Bearer {token}"
         authenticator = self.shop.authenticator

@@ -14,6 +14,7 @@ from storekeeper.http.security import PUBLIC, SIGNED_IN
 from storekeeper.services.accounts import Accounts
 from storekeeper.services.credentials import Credentials
 from storekeeper.services.sessions import Sessions
+from storekeeper.web import cookies
 from storekeeper.web.carts import bring_cart
 from storekeeper.web.forms import FormErrors
 from storekeeper.web.kept import brought
@@ -55,6 +56,8 @@ class Doors(Controller):
                 await _begin(visit, visit.text("email"), visit.form["password"])
                 back = safe_next(visit.text("next"))
                 if kept := brought(visit):
+                    access = visit.jar.get(cookies.ACCESS)
+                    visit.principal = await visit.pages.bearer(access) or visit.principal
                     return await shop_page(visit, "shop/kept.html", kept=kept, back=back)
                 return visit.go(back)
             except Unauthenticated:
