@@ -1,11 +1,16 @@
-"""Settings that all tests share: how hard Hypothesis looks, and that Ctrl-C is heard."""
+"""Settings that all tests share: how hard Hypothesis looks, where files are kept, that Ctrl-C is
+heard, and that the garbage collector leaves alone what stays until the end anyway."""
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support import scratch
 
 # `make test` must give the same answer twice; a soak draws anew each time and looks for longer.
 settings.register_profile(
@@ -29,3 +34,22 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 # test starts from there.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    # A worker's folder is in that of the process which started it.
+    if not hasattr(config, "workerinput"):
+        scratch.use_memory(config)
+
+
+def pytest_collection() -> None:
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """To walk over thousands of tests and all modules again and again takes a seventh of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
