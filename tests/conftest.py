@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -34,6 +35,17 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 # test starts from there.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# Long tests, and modules whose tests share a shop that takes long to make. They come first: what is
+# left for whichever process ends sooner is short then, and no such shop is made by two of them.
+LONG = (
+    "watch/test_day.py",
+    "web/test_browser",
+    "operation/test_aws_local.py",
+    "faults/",
+    "replay/test_replay.py",
+    "cli/",
+    "dynamodb/",
+)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -45,6 +57,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection() -> None:
     gc.disable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_is_short)
+
+
+def _is_short(item: pytest.Item) -> bool:
+    path = item.path.relative_to(Path(__file__).parent).as_posix()
+    return not path.startswith(LONG)
 
 
 def pytest_collection_finish() -> None:
