@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,9 +33,11 @@ def use_memory(config: pytest.Config) -> None:
     config.option.basetemp = folder / "all"
 
 
-def real_folder() -> Path:
-    """A new folder on the machine's own disk, for what the tests of a disk are about."""
-    return Path(tempfile.mkdtemp(prefix=NAME))
+@contextlib.contextmanager
+def on_disk() -> Iterator[Path]:
+    """A new folder outside of it, for tests of what a disk still holds; removed at the end."""
+    with tempfile.TemporaryDirectory(prefix=NAME) as folder:
+        yield Path(folder)
 
 
 def _has_room() -> bool:
