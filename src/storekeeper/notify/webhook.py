@@ -142,7 +142,9 @@ class Sender:
 
     async def _opened(self) -> httpx.AsyncClient:
         """The client, made when something is sent: most commands send nothing."""
-        tls = self._tls or await asyncio.to_thread(_trusting)
+        tls = self._tls
+        if tls is None:
+            tls = await asyncio.to_thread(_trusting)
         if self._client is None:
             self._client = httpx.AsyncClient(
                 verify=tls,
