@@ -1,20 +1,19 @@
-"""What all tests share: how hard Hypothesis looks, that Ctrl-C is heard, where files are, and the
-last word on what was not tested."""
+"""What all tests share: how hard Hypothesis looks, where files are kept, that Ctrl-C is heard, what
+the garbage collector leaves alone, and the last word on what was not tested."""
 
 from __future__ import annotations
 
 import gc
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from storekeeper.telemetry.recent import RECENT
-from tests.support import local_engines
+from tests.support import local_engines, scratch
 
 # `make test` must give the same answer twice; a soak draws anew each time and looks for longer.
 settings.register_profile(
@@ -38,16 +37,37 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 # test starts from there.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-# Thousands of shops are made, each flushed as it has to be. No test cuts the power, so none needs a
-# disk under its files; a machine with little memory has one all the same.
-MEMORY = "/dev/shm"
-if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 6 << 30:
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY)
-    tempfile.tempdir = MEMORY
+# Long tests, and modules whose tests share a shop that takes long to make. They come first: what is
+# left for whichever process ends sooner is short then, and no such shop is made by two of them.
+LONG = (
+    "watch/test_day.py",
+    "web/test_browser",
+    "operation/test_aws_local.py",
+    "faults/",
+    "replay/test_replay.py",
+    "cli/",
+    "dynamodb/",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    # A worker's folder is in that of the process which started it.
+    if not hasattr(config, "workerinput"):
+        scratch.use_memory(config)
 
 
 def pytest_collection() -> None:
     gc.disable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_is_short)
+
+
+def _is_short(item: pytest.Item) -> bool:
+    path = item.path.relative_to(Path(__file__).parent).as_posix()
+    return not path.startswith(LONG)
 
 
 def pytest_collection_finish() -> None:

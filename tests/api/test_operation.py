@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import apsw
 import httpx
+import pytest
 from msgspec.structs import replace
 
 from storekeeper.domain.changes import ChangeSet, Put
 from storekeeper.domain.work import Delivery
+from storekeeper.store.sqlite.store import SqliteStore
 from tests.api.shopfront import Front, Seed, front_at
 
 STOCK_ALERT = 8
@@ -92,7 +95,15 @@ class TestBusy:
                 assert (await front.place("ada", key=f"{number}")).status_code == 201
             assert await front.available("MUG") == 99 - len(tries)
 
-    async def test_a_store_that_stays_locked_is_told_and_nothing_is_done(self, front: Front):
+    async def test_a_store_that_stays_locked_is_told_and_nothing_is_done(
+        self, tmp_path: Path, seed: Seed, monkeypatch: pytest.MonkeyPatch
+    ):
+        impatient = functools.partial(SqliteStore, busy_ms=500)
+        monkeypatch.setattr("storekeeper.app.places.SqliteStore", impatient)
+        async with front_at(tmp_path, seed) as front:
+            await self.told_while_locked(front)
+
+    async def told_while_locked(self, front: Front) -> None:
         with locked(front):
             ready = await front.http.get("/readyz")
             assert ready.status_code == 503

@@ -9,18 +9,15 @@ import uuid
 from pathlib import Path
 
 from storekeeper.store.dynamodb.remote import Remote
-from storekeeper.store.dynamodb.setup import create_tables, require_tables
+from storekeeper.store.dynamodb.setup import require_tables
 from storekeeper.store.dynamodb.store import DynamoStore
 from storekeeper.store.port import Store
 from storekeeper.store.sqlite.store import SqliteStore
-from tests.support import local_engines
+from tests.support import local_engines, own_tables
 from tests.support.clock import Clock
 from tests.support.ids import Ids
 from tests.support.shop import Engine
 from tools.engines.launch import CREDENTIALS
-
-# Tables that this test process has made.
-_made: set[str] = set()
 
 
 async def sqlite(place: Path, *, clock: Clock, new_id: Ids, **limits: int) -> Store:
@@ -42,10 +39,8 @@ async def dynamodb(place: Path, *, clock: Clock, new_id: Ids, **limits: int) -> 
     place.mkdir(parents=True, exist_ok=True)
 
     def open_store() -> Store:
+        own_tables.make(endpoint, prefix)
         remote = Remote(region="eu-west-1", endpoint=endpoint)
-        if prefix not in _made:
-            create_tables(remote, prefix)
-            _made.add(prefix)
         return DynamoStore(
             place / f"node-{uuid.uuid4().hex[:8]}.db",
             remote=remote,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.contract.engines import ENGINES
 from tests.support.acknowledged import CLEAN, examine
 from tests.support.order_worker import SKUS, place
 from tests.support.processes import lines_of, process, wait_for
+from tests.support.scratch import on_disk
 from tests.support.shop import shop_at
 
 ROUNDS = 5
@@ -27,22 +29,26 @@ def acknowledged_before_the_kill(
         return dict(line.split(" ") for line in lines_of(worker))
 
 
+@pytest.fixture
+def disk() -> Iterator[Path]:
+    with on_disk() as folder:
+        yield folder
+
+
 @pytest.mark.parametrize("engine", ENGINES)
-async def test_after_a_kill_every_acknowledged_order_is_there_once(
-    engine: str, tmp_path: Path
-) -> None:
+async def test_after_a_kill_every_acknowledged_order_is_there_once(engine: str, disk: Path) -> None:
     """Each round goes on with the file that the kill before left behind."""
     moments = random.Random(20_300_101)
     acknowledged: dict[str, str] = {}
-    async with shop_at(ENGINES[engine], tmp_path) as shop:
+    async with shop_at(ENGINES[engine], disk) as shop:
         for sku in SKUS:
             await shop.sell(sku, stock=10_000_000)
     for number in range(ROUNDS):
         new = acknowledged_before_the_kill(
-            engine, tmp_path, f"round{number}", moments.uniform(0.05, 0.4)
+            engine, disk, f"round{number}", moments.uniform(0.05, 0.4)
         )
         acknowledged.update(new)
-        async with shop_at(ENGINES[engine], tmp_path, node=number) as shop:
+        async with shop_at(ENGINES[engine], disk, node=number) as shop:
 
             async def place_again(key: str) -> str:
                 return (await place(shop, key)).order.id

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from benchmarks.proof import Findings, prove
+from tests.support.scratch import on_disk
 
 ROUNDS = 3
 
 
 @pytest.fixture(scope="module")
-def findings(tmp_path_factory: pytest.TempPathFactory) -> Findings:
+def findings() -> Findings:
     """Real server processes, real sockets, real kills; fifty of them are in `make bench`."""
-    return prove(Path(tmp_path_factory.mktemp("killed")) / "shop.db", ROUNDS)
+    with on_disk() as folder:
+        return prove(folder / "shop.db", ROUNDS)
 
 
 def test_given_kills_under_load_then_there_was_something_to_lose(findings: Findings) -> None:

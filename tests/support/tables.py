@@ -6,11 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from storekeeper.store.dynamodb.remote import Remote
-from storekeeper.store.dynamodb.setup import create_tables
 from storekeeper.store.dynamodb.tables import TABLES
 from tests.contract.engines import prefix_of
-from tests.support import local_engines
+from tests.support import local_engines, own_tables
 from tools.engines.launch import CREDENTIALS
 
 REGION = "eu-west-1"
@@ -31,13 +29,11 @@ def settings_of(place: Path) -> dict[str, Any]:
 
 def copy_shop(source: Path, target: Path) -> None:
     """A shop at `target` with all that was committed at `source`; one that is there stays."""
-    made = settings_of(target)
-    remote = Remote(region=REGION, endpoint=made["aws_endpoint_url"])
-    try:
-        if create_tables(remote, prefix_of(target)):
-            remote.call(lambda client: _copy(client, prefix_of(source), prefix_of(target)))
-    finally:
-        remote.close()
+    endpoint = settings_of(target)["aws_endpoint_url"]
+    if own_tables.make(endpoint, prefix_of(target)):
+        own_tables.remote(endpoint).call(
+            lambda client: _copy(client, prefix_of(source), prefix_of(target))
+        )
 
 
 async def _copy(client: Any, source: str, target: str) -> None:

@@ -26,7 +26,6 @@ from storekeeper.identity.authenticator import Proof, StoreAuthenticator, concer
 from storekeeper.identity.passwords import Passwords
 from storekeeper.identity.tokens import AccessTokens, RefreshSecrets, ResetSecrets
 from storekeeper.notify.console import Console
-from storekeeper.notify.mail import Mail
 from storekeeper.notify.port import Sink
 from storekeeper.notify.relay import Relay
 from storekeeper.notify.retry import Retry
@@ -222,6 +221,8 @@ class Shop:
         if settings.notify_console:
             channels.append(Console())
         if settings.smtp_host:
+            from storekeeper.notify.mail import Mail
+
             channels.append(
                 Mail(
                     store=self.store,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 
 def main() -> None:
     """Runs a command and ends the process with its exit code (see `storekeeper --help`)."""
+    # Else the collector walks over what is being imported, of which nothing is garbage.
+    gc.set_threshold(20_000, 20, 20)
     from storekeeper.cli.console import explain_and_exit
 
     try:

@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -70,16 +70,8 @@ class Sender:
         # Looking up a name blocks a thread; these are for nothing else.
         self._lookups = ThreadPoolExecutor(16, thread_name_prefix="storekeeper-names")
         self._resolve = resolve or partial(_addresses, self._lookups)
-        self._client = httpx.AsyncClient(
-            verify=tls if tls is not None else True,
-            follow_redirects=False,
-            # A proxy from the environment would look up the name by itself.
-            trust_env=False,
-            timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_S)),
-            # An open connection was checked for its own name and address, not for the next one.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-            headers={"User-Agent": f"Storekeeper/{__version__}", "Accept-Encoding": "identity"},
-        )
+        self._tls = tls
+        self._client: httpx.AsyncClient | None = None
 
     async def send(self, endpoint: WebhookEndpoint, event: Event) -> Outcome:
         """Posts one event to one endpoint and reads the answer's status."""
@@ -98,7 +90,8 @@ class Sender:
             return failed("not a URL that can be sent to", is_final=True)
 
     async def close(self) -> None:
-        await self._client.aclose()
+        if self._client is not None:
+            await self._client.aclose()
         self._lookups.shutdown(wait=False, cancel_futures=True)
 
     async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> Outcome:
@@ -130,9 +123,10 @@ class Sender:
         self, url: str, addresses: Sequence[str], body: bytes, headers: dict[str, str]
     ) -> httpx.Response:
         """The answer of the first address that can be reached."""
+        client = await self._opened()
         parts = urlsplit(url)
         for place, address in enumerate(tried := addresses[:ADDRESSES_TRIED], start=1):
-            request = self._client.build_request(
+            request = client.build_request(
                 "POST",
                 httpx.URL(url).copy_with(host=address),
                 content=body,
@@ -140,11 +134,29 @@ class Sender:
                 extensions={"sni_hostname": parts.hostname},
             )
             try:
-                return await self._client.send(request, stream=True)
+                return await client.send(request, stream=True)
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 if place == len(tried):
                     raise
         raise AssertionError("there is at least one address")
+
+    async def _opened(self) -> httpx.AsyncClient:
+        """The client, made when something is sent: most commands send nothing."""
+        tls = self._tls
+        if tls is None:
+            tls = await asyncio.to_thread(_trusting)
+        if self._client is None:
+            self._client = httpx.AsyncClient(
+                verify=tls,
+                follow_redirects=False,
+                # A proxy from the environment would look up the name by itself.
+                trust_env=False,
+                timeout=httpx.Timeout(self._timeout, connect=min(self._timeout, CONNECT_S)),
+                # An open connection was checked for its own name and address, not for the next one.
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+                headers={"User-Agent": f"Storekeeper/{__version__}", "Accept-Encoding": "identity"},
+            )
+        return self._client
 
     async def _judge(self, response: httpx.Response) -> Outcome:
         status = response.status_code
@@ -261,6 +273,12 @@ async def _addresses(lookups: ThreadPoolExecutor, host: str, port: int) -> list[
 def _look_up(host: str, port: int) -> list[tuple[Any, ...]]:
     """Only addresses of families that this machine has itself."""
     return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+
+
+@cache
+def _trusting() -> ssl.SSLContext:
+    """Of the certificates that everybody trusts, which take a while to read."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 async def _excerpt(response: httpx.Response) -> str:

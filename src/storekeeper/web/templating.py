@@ -5,11 +5,14 @@ Both are possible because each language has an environment of its own.
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from types import CodeType
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, nodes
+from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined, nodes
+from jinja2.bccache import Bucket
 from jinja2.compiler import CodeGenerator, Frame
 from markupsafe import Markup
 
@@ -33,6 +36,7 @@ class SpokenEnvironment(Environment):
             lstrip_blocks=True,
             auto_reload=False,
             extensions=["jinja2.ext.i18n"],
+            bytecode_cache=_compiled_in(spoken.code),
         )
         self.spoken = spoken
         self.install_gettext_translations(spoken.texts, newstyle=True)  # type: ignore[attr-defined]
@@ -44,6 +48,25 @@ class SpokenEnvironment(Environment):
             device=device_name,
         )
         self.globals["product_card"] = Cards(self)
+
+
+class _Compiled(BytecodeCache):
+    """What templates were compiled to, for the next shop that is opened in this process."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        if bucket.code is not None:
+            self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
+@functools.cache
+def _compiled_in(language: str) -> _Compiled:
+    return _Compiled()
 
 
 class _Speaking(CodeGenerator):
