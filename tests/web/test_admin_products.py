@@ -418,6 +418,20 @@ async def test_a_change_that_is_none_is_refused_before_anything_is_shown(office:
     assert "£8.99" in office.text
 
 
+async def test_a_price_is_typed_as_the_language_writes_it(office: Office):
+    german = {"Accept-Language": "de"}
+    address = office.product("MUG")
+    office.page = await office.http.get(address, headers=german)
+    form = office.fields(address)
+    assert form["price"] == "9,99"
+    for typed, amount in (("9,99", 999), ("10,49", 1_049), ("11.5", 1_150)):
+        office.page = await office.http.get(address, headers=german)
+        parts = {name: (None, text) for name, text in office.fields(address).items()}
+        parts["price"] = (None, typed)
+        await office.http.post(address, files=parts, headers=german)
+        assert (await product_of(office, "MUG")).product.price.amount == amount
+
+
 async def test_all_that_is_wrong_with_a_product_is_told_at_once_in_the_readers_language(
     office: Office,
 ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gettext
 import io
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -14,7 +15,7 @@ from babel import Locale
 from babel.dates import format_date, format_datetime
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
-from babel.numbers import format_currency, format_decimal
+from babel.numbers import format_currency, format_decimal, get_decimal_symbol
 
 from storekeeper.domain.countries import COUNTRIES
 from storekeeper.domain.money import MINOR_DIGITS, Money
@@ -26,6 +27,7 @@ _LOCALES = {"en": "en_GB", "de": "de_DE"}
 _MOST_ASKED = 20
 # Amounts that are remembered as they are written; a shop has some prices, and many products.
 _MOST_PRICES = 4_096
+_AMOUNT = re.compile(r"-?\d+\.\d+")
 
 
 def mark(text: str) -> str:
@@ -47,6 +49,18 @@ class Language:
 
     def number(self, value: int) -> str:
         return format_decimal(value, locale=self.locale)
+
+    def typed(self, amount: str) -> str:
+        """An amount as it is typed in this language, from "12.34"; any other text as it is."""
+        return amount.replace(".", self._point) if _AMOUNT.fullmatch(amount) else amount
+
+    def untyped(self, text: str) -> str:
+        """The amount with a point again, which is good in every language."""
+        return text.replace(self._point, ".") if text.count(self._point) == 1 else text
+
+    @cached_property
+    def _point(self) -> str:
+        return get_decimal_symbol(self.locale)
 
     def day(self, at: datetime) -> str:
         return format_date(at, "long", locale=self.locale)

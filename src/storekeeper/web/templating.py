@@ -43,6 +43,7 @@ class SpokenEnvironment(Environment):
         self.filters.update(
             money=spoken.money,
             number=spoken.number,
+            typed=spoken.typed,
             day=spoken.day,
             moment=spoken.moment,
             device=device_name,

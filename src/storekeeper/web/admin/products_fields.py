@@ -85,10 +85,11 @@ def new_texts(currency: str, parent: Product | None = None, threshold: int | Non
 
 def typed(visit: Visit) -> Texts:
     """What came with the form: text without the spaces around it, and a line's end as one."""
-    return {
+    texts = {
         name: (visit.form.get(name, "") if name == "description" else visit.text(name))
         for name in (*FIELDS, KIND)
     }
+    return texts | {"price": visit.language.untyped(texts["price"])}
 
 
 async def parent_sku_of(visit: Visit, product: Product) -> str:
