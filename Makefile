@@ -12,7 +12,7 @@ JOBS ?= 2
 export PYTHON
 
 bin := .venv/bin
-code := $(wildcard src tests benchmarks tools)
+code := $(wildcard src tests benchmarks tools deploy)
 lock_options := --quiet --universal --generate-hashes --python-version 3.11 --no-config \
 	--no-emit-index-url --no-emit-find-links --extra build
 
@@ -65,7 +65,7 @@ lock: ## Write both lock files anew (ARGS=--upgrade: take the latest releases)
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(bin)/uv pip compile $(lock_options) \
 		-o requirements.lock $(ARGS) pyproject.toml
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(bin)/uv pip compile $(lock_options) \
-		--extra dev --extra aws --extra valkey -c requirements.lock -o requirements-dev.lock $(ARGS) pyproject.toml
+		--extra dev --extra aws --extra valkey --extra deploy -c requirements.lock -o requirements-dev.lock $(ARGS) pyproject.toml
 
 clean: ## Remove .venv, caches and builds (never the shop's data)
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
