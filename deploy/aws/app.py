@@ -16,6 +16,7 @@ from deploy.aws.stacks.compute import Compute
 from deploy.aws.stacks.data import Data
 from deploy.aws.stacks.gateway import Gateway
 from deploy.aws.stacks.identity import Identity
+from deploy.aws.stacks.monitoring import Monitoring
 from deploy.aws.stacks.network import Network
 from deploy.aws.stacks.notifications import Notifications
 from deploy.aws.stacks.permissions import Permissions
@@ -26,6 +27,7 @@ from deploy.aws.stacks.secrets import Secrets
 FLAGS = {
     "@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy": True,
     "@aws-cdk/aws-iam:minimizePolicies": False,
+    "@aws-cdk/core:defaultCrossStackReferences": "strong",
     "@aws-cdk/core:validateAgainstDefaultRules": True,
     "@aws-cdk/core:target-partitions": ["aws"],
 }
@@ -53,7 +55,10 @@ def add_stacks(app: cdk.App, given: Environment, routes: Sequence[Route]) -> Non
         releases=releases,
         places=_places(data, notifications, secrets, identity, cache),
     )
-    Gateway(app, given, network=network, compute=compute, identity=identity, routes=routes)
+    gateway = Gateway(
+        app, given, network=network, compute=compute, identity=identity, routes=routes
+    )
+    Monitoring(app, given, notifications=notifications, compute=compute, gateway=gateway)
 
 
 def synthesize(

@@ -44,7 +44,7 @@ def settings(given: Environment, at: Places) -> dict[str, str]:
         "sns_orders_topic": at.orders_topic,
         "sns_stock_topic": at.stock_topic,
         "cloudwatch_namespace": given.namespace,
-        "host": "0.0.0.0", # the security group lets the load balancer in alone
+        "host": "0.0.0.0",  # the security group lets the load balancer in alone
         "port": str(APP_PORT),
         "workers": str(given.machines.processes),
         "public_url": f"https://{given.domain}",

@@ -80,6 +80,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     currency: str = "GBP"
     shop_name: str = "Storekeeper"
     mail_from: str = ""
+    # Where the runbook is, for links in alarms: an address, or the file's name.
+    runbooks: str = "docs/aws.md"
 
     def __post_init__(self) -> None:
         for key in ("name", "region", "domain", "hosted_zone", "size", "currency"):

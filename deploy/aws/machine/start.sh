@@ -1,6 +1,6 @@
 #!/bin/bash
 # What a machine does first. It fetches the release, believes it by its hash alone, and lets the
-# release's own install.sh do the rest. @NAMES@ are filled in by the stack.
+# release's own install.sh do the rest. What stands between at signs is filled in by the stack.
 set -euo pipefail
 exec >>/var/log/storekeeper-start.log 2>&1
 

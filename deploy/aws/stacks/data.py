@@ -11,12 +11,15 @@ import aws_cdk as cdk
 from aws_cdk import aws_backup as backup
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from deploy.aws import machines
 from deploy.aws.settings import Environment
 from deploy.aws.stacks.base import Stack, accept
 from deploy.aws.stacks.exports import Exports
+from deploy.aws.stacks.network import retention
 from storekeeper.store.dynamodb.tables import COMMITS, TABLES, Table, creation
 
 BACKUP_DAYS = 35
@@ -27,13 +30,20 @@ class Data(Stack):
     """The tables, the vault with their daily backups, and the buckets."""
 
     def __init__(self, scope: Construct, given: Environment) -> None:
-        super().__init__(scope, "data", given, about="tables, backups, files")
+        super().__init__(scope, "data", given, about="tables, backups, files, log")
         self.tables = {table: self._table(table) for table in TABLES}
         self.access_logs = self._bucket("AccessLogs", days=LOG_FILE_DAYS)
         accept(self.access_logs, "AwsSolutions-S1", "It is where access logs go; none of its own.")
         _allow_balancer_logs(self.access_logs)
         self.files = self._bucket("Files", logged=True)
         self._back_up()
+        logs.LogGroup(
+            self,
+            "ShopLog",
+            log_group_name=machines.log_group(given),
+            retention=retention(given),
+            removal_policy=self.kept,
+        )
         if given.exports:
             Exports(self, self.tables, self._bucket("Exports", logged=True, days=LOG_FILE_DAYS))
         self.output("FilesBucket", self.files.bucket_name, "snapshots and pictures of products")
