@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from deploy.aws.fixed import APP_PORT, CIDR, GROUPS
 from deploy.aws.rights import MACHINE_NAMESPACE
 from deploy.aws.settings import Environment
-from deploy.aws.stacks.identity import GROUPS
-from deploy.aws.stacks.network import APP_PORT, CIDR
 
 FOLDER = Path(__file__).parent / "machine"
 AGENT = Path(__file__).parents[1] / "cloudwatch-agent.json"

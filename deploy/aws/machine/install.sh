@@ -6,6 +6,7 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
 python=${PYTHON:-python3.12}
 home=${HOME_OF_SHOP:-/opt/storekeeper}
 units=${UNITS:-/etc/systemd/system}
+rotation=${ROTATION:-/etc/logrotate.d}
 
 if command -v dnf >/dev/null; then
     dnf install --assumeyes --quiet python3.12 amazon-cloudwatch-agent logrotate
@@ -18,7 +19,7 @@ umask 022
 mkdir -p "$home/share"
 cp "$here/fetch_secrets.py" "$home/share/"
 cp "$here/storekeeper.service" "$here/storekeeper-secrets.service" "$units/"
-if [ -d /etc/logrotate.d ]; then cp "$here/logrotate.conf" /etc/logrotate.d/storekeeper; fi
+cp "$here/logrotate.conf" "$rotation/storekeeper"
 
 # Where there is no systemd, as in a root for tests, whoever made it starts the shop.
 if [ -d /run/systemd/system ]; then

@@ -7,8 +7,9 @@ from aws_cdk import aws_elasticloadbalancingv2 as balancing
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from deploy.aws.fixed import APP_PORT
 from deploy.aws.settings import Environment
-from deploy.aws.stacks.network import APP_PORT, HTTPS, Network
+from deploy.aws.stacks.network import HTTPS, Network
 
 DRAINING_S = 30
 _Attribute = balancing.CfnLoadBalancer.LoadBalancerAttributeProperty

@@ -15,6 +15,7 @@ from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
 from deploy.aws import machines
+from deploy.aws.fixed import REQUESTS_A_MINUTE
 from deploy.aws.settings import Environment
 from deploy.aws.stacks.balancer import Balancer
 from deploy.aws.stacks.base import Stack, accept
@@ -31,8 +32,6 @@ OLDEST_DAYS = 30
 PATIENCE = "PT20M"
 GROUP = "Machines"
 BUSY_PERCENT = 50
-# Of each machine; far below what a core does (docs/benchmarks.md), so that new ones come in time.
-REQUESTS_A_MINUTE = 30_000
 _Launch = ec2.CfnLaunchTemplate
 _Group = autoscaling.CfnAutoScalingGroup
 

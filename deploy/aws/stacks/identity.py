@@ -5,11 +5,10 @@ from __future__ import annotations
 from aws_cdk import aws_cognito as cognito
 from constructs import Construct
 
+from deploy.aws.fixed import GROUPS
 from deploy.aws.settings import Environment
 from deploy.aws.stacks.base import Stack, accept
 
-# The pool's groups, and what they make of their members (docs/cognito.md).
-GROUPS = {"admins": "admin", "staff": "staff"}
 ACCESS_MINUTES = 15
 REFRESH_DAYS = 30
 LEAST_PASSWORD = 12

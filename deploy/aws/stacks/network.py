@@ -7,27 +7,14 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from deploy.aws.fixed import APP_PORT, CIDR, INTERFACES, POOL_INTERFACE
 from deploy.aws.settings import Environment
 from deploy.aws.stacks.base import Stack
 
-CIDR = "10.20.0.0/16"
-APP_PORT = 8_000
 HTTPS = 443
 VALKEY = 6_379
 # The second is what a serverless cache reads from.
 VALKEY_PORTS = (VALKEY, VALKEY + 1)
-_SERVICES = ec2.InterfaceVpcEndpointAwsService
-# What the machines speak to beside DynamoDB and S3.
-INTERFACES = {
-    "Sns": _SERVICES.SNS,
-    "Metrics": _SERVICES.CLOUDWATCH_MONITORING,
-    "Logs": _SERVICES.CLOUDWATCH_LOGS,
-    "Secrets": _SERVICES.SECRETS_MANAGER,
-    "Ssm": _SERVICES.SSM,
-    "SsmMessages": _SERVICES.SSM_MESSAGES,
-    "Formation": _SERVICES.CLOUDFORMATION,
-}
-POOL = ec2.InterfaceVpcEndpointAwsService("cognito-idp")
 
 
 class Network(Stack):
@@ -119,12 +106,12 @@ class Network(Stack):
             self.vpc.add_gateway_endpoint(name, service=gateway, subnets=[inside])
         services = dict(INTERFACES)
         if self.given.cognito != "off":
-            services["Pool"] = POOL
+            services |= POOL_INTERFACE
         zones = self.given.machines.endpoint_zones
         for name, service in services.items():
             self.vpc.add_interface_endpoint(
                 name,
-                service=service,
+                service=ec2.InterfaceVpcEndpointAwsService(service),
                 open=False,
                 security_groups=[self.endpoints],
                 subnets=ec2.SubnetSelection(subnets=self.machine_subnets.subnets[:zones]),
