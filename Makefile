@@ -4,19 +4,23 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run run-aws-local test check bench screenshots soak lock format clean
+.PHONY: help run run-aws-local test check bench screenshots soak lock format clean deploy deploy-plan
 
 PYTHON ?=
 ARGS ?=
+ENV ?= staging
 JOBS ?= 2
 export PYTHON
 # Where the surroundings forbid compiled files, each of a thousand starts would compile all anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 bin := .venv/bin
-code := $(wildcard src tests benchmarks tools)
+code := $(wildcard src tests benchmarks tools deploy)
 lock_options := --quiet --universal --generate-hashes --python-version 3.11 --no-config \
 	--no-emit-index-url --no-emit-find-links --extra build
+# Machines at AWS: Amazon Linux 2023 on Graviton.
+machine_options := --quiet --generate-hashes --python-version 3.12 --python-platform aarch64-manylinux_2_28 \
+	--no-config --no-emit-index-url --no-emit-find-links
 
 help: ## Show this help
 	@echo "usage: make TARGET [PYTHON=python3.12] [ARGS=\"...\"] [JOBS=2]"
@@ -31,6 +35,14 @@ run: ## Serve the demo shop on 127.0.0.1:8000 (installs into .venv the first tim
 run-aws-local: ## Serve the demo shop on local engines that stand in for AWS (needs Java 17 and Node)
 	@tools/venv.sh dev
 	@exec $(bin)/python -m tools.aws_local run $(ARGS)
+
+deploy-plan: ## Say what a shop on AWS is made of and costs (ENV=staging)
+	@tools/venv.sh dev
+	@$(bin)/python -m deploy.aws plan "$(ENV)" $(ARGS)
+
+deploy: ## Make or update a shop on AWS (ENV=staging|production; ARGS="--release HASH": go back)
+	@tools/venv.sh dev
+	@$(bin)/python -m deploy.aws deploy "$(ENV)" $(ARGS)
 
 test: ## Run the tests (ARGS: pytest options)
 	@tools/venv.sh dev
@@ -62,12 +74,14 @@ format: ## Format the code and apply the safe lint fixes
 	$(bin)/ruff check --fix $(code)
 	$(bin)/ruff format $(code)
 
-lock: ## Write both lock files anew (ARGS=--upgrade: take the latest releases)
+lock: ## Write the lock files anew (ARGS=--upgrade: take the latest releases)
 	@tools/venv.sh dev
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(bin)/uv pip compile $(lock_options) \
 		-o requirements.lock $(ARGS) pyproject.toml
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(bin)/uv pip compile $(lock_options) \
-		--extra dev --extra aws --extra valkey -c requirements.lock -o requirements-dev.lock $(ARGS) pyproject.toml
+		--extra dev --extra aws --extra valkey --extra deploy -c requirements.lock -o requirements-dev.lock $(ARGS) pyproject.toml
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(bin)/uv pip compile $(machine_options) \
+		--extra aws --extra valkey -c requirements-dev.lock -o deploy/aws/requirements.lock $(ARGS) pyproject.toml
 
 clean: ## Remove .venv, caches and builds (never the shop's data)
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -94,6 +94,8 @@ fi
 rm -f "$venv/.installed-$1"
 echo "Installing what $lock lists into .venv (once; takes a minute or less) ..."
 install="$venv/bin/python -m pip install --quiet --disable-pip-version-check"
+# Of what developers install most is never imported: it is compiled where it is, and not at once.
+[ "$1" = run ] || install="$install --no-compile"
 $install --require-hashes -r "$lock" ||
     fail "Could not install the packages in $lock: see the message above. Is the package index reachable?"
 $install --no-deps --no-build-isolation --editable . ||

@@ -1,0 +1,1 @@
+"""A shop on AWS: stacks of CloudFormation by the CDK, what they cost, and their deployment."""

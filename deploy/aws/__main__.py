@@ -1,0 +1,95 @@
+"""`python -m deploy.aws`: what `make deploy-plan` and `make deploy` run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.aws.assembly import Made, stacks
+from deploy.aws.deploying import DeploymentError
+from deploy.aws.settings import FOLDER, Environment, is_example, load
+from storekeeper.config import SettingsError
+
+BUILD = Path(__file__).resolve().parents[2] / "build" / "deploy"
+Name = Annotated[str, typer.Argument(help="The environment: deploy/aws/environments/NAME.toml.")]
+Names = Annotated[list[str], typer.Argument(help="Environments.")]
+Environments = Annotated[Path, typer.Option(help="The folder with their files, NAME.toml.")]
+Folder = Annotated[Path, typer.Option(help="Where templates and releases are put.")]
+Endpoint = Annotated[str, typer.Option(help="Another endpoint than AWS's own: a local engine.")]
+Hash = Annotated[str, typer.Option(help="Go (back) to the release of this hash.")]
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.command()
+def synth(names: Names, output: Folder = BUILD, environments: Environments = FOLDER) -> None:
+    """Write the templates, checked, into a folder for each environment."""
+    for given in [load(name, environments) for name in names]:
+        _synthesized(given, output)
+        print(f"the templates of {given.name} are in {output / given.name}")
+
+
+@app.command()
+def plan(name: Name, output: Folder = BUILD, environments: Environments = FOLDER) -> None:
+    """Say what would be made and what it costs a month. Asks nobody at AWS."""
+    from deploy.aws.plan import lines
+
+    given = load(name, environments)
+    for line in lines(given, _synthesized(given, output)):
+        print(line)
+
+
+@app.command()
+def deploy(
+    name: Name,
+    output: Folder = BUILD,
+    environments: Environments = FOLDER,
+    endpoint: Endpoint = "",
+    release: Hash = "",
+) -> None:
+    """Make the environment, or update it."""
+    from deploy.aws import deploying
+    from deploy.aws.account import Account
+    from deploy.aws.release import build
+
+    given = load(name, environments)
+    if is_example(given) and not endpoint:
+        raise SettingsError(
+            f"domain = {given.domain!r} is an example's; put the shop's own into the file"
+        )
+    account = Account(given.region, endpoint)
+    print(f"{given.name} goes to the account {account.require()}")
+    found = _synthesized(given, output)
+    built = None if release else build(output / "releases")
+
+    def upload(bucket: str) -> str:
+        return account.upload(built, bucket) if built else release
+
+    formation = deploying.Formation(account.client("cloudformation"), print)
+    outputs = deploying.deploy(formation, found, upload=upload)
+    print(f"done: {outputs['gateway']['Address']}")
+
+
+@app.callback()
+def main() -> None:
+    """A shop on AWS."""
+
+
+def _synthesized(given: Environment, output: Path) -> list[Made]:
+    from deploy.aws.app import synthesize
+    from deploy.aws.routes import routes
+
+    synthesize(given, routes(), output / given.name)
+    return stacks(output / given.name)
+
+
+if __name__ == "__main__":
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as ended:
+        sys.exit(ended.exit_code)
+    except (SettingsError, DeploymentError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

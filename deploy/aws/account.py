@@ -1,0 +1,48 @@
+"""The account at AWS that an environment is deployed to, and its bucket for releases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import botocore.exceptions as failures
+import botocore.session
+
+from deploy.aws.deploying import DeploymentError
+from deploy.aws.release import Release
+
+
+class Account:
+    """Clients for one region; credentials are found as AWS's own tools find them."""
+
+    def __init__(self, region: str, endpoint: str = "") -> None:
+        self._session = botocore.session.get_session()
+        self._region = region
+        self._endpoint = endpoint or None
+
+    def client(self, service: str) -> Any:
+        return self._session.create_client(
+            service, region_name=self._region, endpoint_url=self._endpoint
+        )
+
+    def require(self) -> str:
+        """The account's number; raises `DeploymentError` that says what is missing."""
+        try:
+            return str(self.client("sts").get_caller_identity()["Account"])
+        except failures.NoCredentialsError as error:
+            raise DeploymentError(
+                "no AWS credentials are found; log in, and set AWS_PROFILE"
+            ) from error
+        except (failures.ClientError, failures.BotoCoreError) as error:
+            raise DeploymentError(f"AWS doesn't let us in: {error}") from error
+
+    def upload(self, release: Release, bucket: str) -> str:
+        """Brings the release there unless it is there already; answers its hash."""
+        client = self.client("s3")
+        try:
+            client.head_object(Bucket=bucket, Key=release.key)
+        except failures.ClientError as error:
+            if error.response.get("Error", {}).get("Code") not in ("404", "NoSuchKey"):
+                raise
+            with release.path.open("rb") as file:
+                client.put_object(Bucket=bucket, Key=release.key, Body=file)
+        return release.sha256

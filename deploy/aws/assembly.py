@@ -1,0 +1,44 @@
+"""What was synthesized, as the deployment reads it: stacks in the order in which they are made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Made(NamedTuple):
+    """A stack's template. `part`: its name without the environment's prefix."""
+
+    name: str
+    part: str
+    template: str
+
+    @property
+    def resources(self) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = json.loads(self.template)["Resources"]
+        return found
+
+
+def stacks(folder: Path) -> list[Made]:
+    """Each after those that it needs."""
+    artifacts = json.loads((folder / "manifest.json").read_text())["artifacts"]
+    known = {id: one for id, one in artifacts.items() if one["type"] == "aws:cloudformation:stack"}
+    needs = {
+        id: [other for other in one.get("dependencies", ()) if other in known]
+        for id, one in known.items()
+    }
+    order = TopologicalSorter(needs).static_order()
+    return list(_read(folder, [(id, known[id]) for id in order]))
+
+
+def _read(folder: Path, found: list[tuple[str, dict[str, Any]]]) -> Iterator[Made]:
+    for id, one in found:
+        told = one["properties"]
+        # Without spaces: CloudFormation takes no more than 51,200 bytes.
+        text = json.dumps(
+            json.loads((folder / told["templateFile"]).read_text()), separators=(",", ":")
+        )
+        yield Made(told["stackName"], id.lower(), text)

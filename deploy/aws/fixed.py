@@ -1,0 +1,21 @@
+"""Numbers and names that several parts share; nothing of the CDK, which takes seconds to load."""
+
+from __future__ import annotations
+
+CIDR = "10.20.0.0/16"
+APP_PORT = 8_000
+# The user pool's groups, and what they make of their members (docs/cognito.md).
+GROUPS = {"admins": "admin", "staff": "staff"}
+# Of each machine; far below what a core does (docs/benchmarks.md), so that new ones come in time.
+REQUESTS_A_MINUTE = 30_000
+# Services with an interface endpoint: what machines speak to beside DynamoDB and S3.
+INTERFACES = {
+    "Sns": "sns",
+    "Metrics": "monitoring",
+    "Logs": "logs",
+    "Secrets": "secretsmanager",
+    "Ssm": "ssm",
+    "SsmMessages": "ssmmessages",
+    "Formation": "cloudformation",
+}
+POOL_INTERFACE = {"Pool": "cognito-idp"}

@@ -1,0 +1,39 @@
+#!/bin/bash
+# What a machine does first. It fetches the release, believes it by its hash alone, and lets the
+# release's own install.sh do the rest. What stands between at signs is filled in by the stack.
+set -euo pipefail
+exec >>/var/log/storekeeper-start.log 2>&1
+
+tell() {
+    /opt/aws/bin/cfn-signal --exit-code "$1" --reason "$2" \
+        --stack '@STACK@' --resource '@GROUP@' --region '@REGION@'
+}
+# Without a signal the stack would wait for its whole patience before it rolls back.
+trap 'tell 1 "the machine could not be set up; see /var/log/storekeeper-start.log" || true' ERR
+
+dnf install --assumeyes --quiet aws-cfn-bootstrap
+umask 077
+mkdir -p /etc/storekeeper /var/lib/storekeeper-release
+cat >/etc/storekeeper/settings.env <<'SETTINGS'
+@SETTINGS@
+SETTINGS
+cat >/etc/storekeeper/secrets.env <<'SECRETS'
+@SECRETS@
+SECRETS
+cat >/etc/storekeeper/agent.json <<'AGENT'
+@AGENT@
+AGENT
+cd /var/lib/storekeeper-release
+aws s3 cp --only-show-errors 's3://@BUCKET@/releases/@RELEASE@.tar.gz' release.tar.gz
+echo '@RELEASE@  release.tar.gz' | sha256sum --check --status
+tar --extract --gzip --no-same-owner --file release.tar.gz
+bash ./install.sh
+
+for _ in $(seq 120); do
+    if curl --silent --fail --max-time 5 http://127.0.0.1:8000/readyz >/dev/null; then
+        tell 0 ready
+        exit 0
+    fi
+    sleep 5
+done
+tell 1 'the shop is not ready after ten minutes; see /var/log/storekeeper.log'

@@ -1,0 +1,107 @@
+"""A release: one file with everything that a machine installs, named by its hash.
+
+Made of the same commit twice it is the same file, so a machine can't get another by accident.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from deploy.aws.machines import FOLDER
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCK = Path(__file__).parent / "requirements.lock"
+# Amazon Linux 2023 on Graviton, and the Python that `machine/install.sh` takes.
+PLATFORMS = ("manylinux_2_34_aarch64", "manylinux_2_28_aarch64", "manylinux2014_aarch64")
+PYTHON = "3.12"
+# Zip files know no time before it.
+EPOCH = 315_532_800
+_OTHER = ("start.sh",)
+
+
+class Release(NamedTuple):
+    path: Path
+    sha256: str
+
+    @property
+    def key(self) -> str:
+        """Its name in the bucket."""
+        return f"releases/{self.sha256}.tar.gz"
+
+
+def build(target: Path, *, platforms: Iterable[str] = PLATFORMS, python: str = PYTHON) -> Release:
+    """Fetches the locked packages for the machines' platform and packs them with the shop's own."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        wheels = folder / "wheels"
+        wheels.mkdir()
+        own = _own_wheel(folder)
+        choices = [part for one in platforms for part in ("--platform", one)]
+        _pip(
+            *("download", "--no-deps", "--only-binary", ":all:", "--require-hashes"),
+            *("--python-version", python, "--implementation", "cp", *choices),
+            *("--dest", str(wheels), "--requirement", str(LOCK)),
+        )
+        own.rename(wheels / own.name)
+        (folder / "requirements.txt").write_text(requirements(wheels / own.name))
+        for path in FOLDER.iterdir():
+            if path.is_file() and path.name not in _OTHER:
+                (folder / path.name).write_bytes(path.read_bytes())
+        data = packed(folder)
+    digest = hashlib.sha256(data).hexdigest()
+    target.mkdir(parents=True, exist_ok=True)
+    path = target / f"{digest}.tar.gz"
+    path.write_bytes(data)
+    return Release(path, digest)
+
+
+def requirements(own: Path) -> str:
+    """The lock, and the shop's own wheel with its hash."""
+    name, version = own.name.split("-")[:2]
+    digest = hashlib.sha256(own.read_bytes()).hexdigest()
+    return f"{LOCK.read_text()}{name}=={version} \\\n    --hash=sha256:{digest}\n"
+
+
+def packed(folder: Path) -> bytes:
+    """The folder as tar.gz, without anything of the moment or of this machine."""
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                entry = tarfile.TarInfo(str(path.relative_to(folder)))
+                entry.size = path.stat().st_size
+                entry.mode = 0o644
+                with path.open("rb") as file:
+                    archive.addfile(entry, file)
+    return gzip.compress(plain.getvalue(), compresslevel=6, mtime=0)
+
+
+def _own_wheel(folder: Path) -> Path:
+    made = folder / "own"
+    _pip(
+        *("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(made), str(ROOT)),
+        environment={"SOURCE_DATE_EPOCH": str(EPOCH)},
+    )
+    (wheel,) = made.glob("*.whl")
+    moved = folder / wheel.name
+    wheel.rename(moved)
+    made.rmdir()
+    return moved
+
+
+def _pip(*arguments: str, environment: dict[str, str] | None = None) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments],
+        env={**os.environ, **(environment or {})},
+        check=True,
+    )

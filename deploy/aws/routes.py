@@ -1,0 +1,76 @@
+"""What the gateway lets through, read off the application itself: its OpenAPI document for the API,
+its other routes for pages. Nothing is listed here that the application could contradict."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+
+from storekeeper.app import open_shop
+from storekeeper.app.serving import make_asgi
+from storekeeper.config import Settings
+from storekeeper.telemetry.metrics import PROBES
+
+# Each of these costs a password's hash, or mails somebody.
+COSTLY = frozenset(
+    {"POST /auth/login", "POST /auth/forgot", "POST /auth/reset", "POST /users", "POST /reset"}
+)
+
+
+class Route(NamedTuple):
+    """`key` as HTTP APIs name routes: `GET /orders/{order_id}`. `needs_login`: it is of no use to
+    who sends no token."""
+
+    key: str
+    needs_login: bool
+
+    @property
+    def is_costly(self) -> bool:
+        return self.key in COSTLY
+
+
+def routes() -> list[Route]:
+    """All, but for those that only operators ask (`PROBES`)."""
+    return asyncio.run(_read())
+
+
+def of_document(document: Mapping[str, Any]) -> list[Route]:
+    """The operations of an OpenAPI document."""
+    return [
+        Route(f"{method.upper()} {path}", needs_login={} not in operation["security"])
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if path not in PROBES
+    ]
+
+
+def of_pages(app: Litestar, document: Mapping[str, Any]) -> list[Route]:
+    """Whatever else the application answers, by the first part of its path: people's browsers bring
+    cookies, which the application reads."""
+    paths = {
+        route.path_format
+        for route in app.routes
+        if isinstance(route, HTTPRoute) and route.path_format not in document["paths"]
+    }
+    firsts = sorted({path.split("/")[1] for path in paths})
+    found = []
+    for first in firsts:
+        found.append(Route(f"ANY /{first}", needs_login=False))
+        if any(path.startswith(f"/{first}/") for path in paths) and first:
+            found.append(Route(f"ANY /{first}/{{proxy+}}", needs_login=False))
+    return found
+
+
+async def _read() -> list[Route]:
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(database=str(Path(folder, "shop.db")))
+        async with open_shop(settings) as shop:
+            app = make_asgi(shop)
+            document = app.state.documentation.document
+            return [*of_document(document), *of_pages(app, document)]

@@ -1,0 +1,136 @@
+"""A network over two zones whose machines no one can reach from outside, and that reach only what
+they need: AWS's services by endpoints, each other not at all."""
+
+from __future__ import annotations
+
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from deploy.aws.fixed import APP_PORT, CIDR, INTERFACES, POOL_INTERFACE
+from deploy.aws.settings import Environment
+from deploy.aws.stacks.base import Stack
+
+HTTPS = 443
+VALKEY = 6_379
+# The second is what a serverless cache reads from.
+VALKEY_PORTS = (VALKEY, VALKEY + 1)
+
+
+class Network(Stack):
+    """The network, its endpoints, and a security group for each part."""
+
+    def __init__(self, scope: Construct, given: Environment) -> None:
+        super().__init__(scope, "network", given, about="network, endpoints, security groups")
+        self.vpc = self._vpc()
+        self.machine_subnets = self.vpc.select_subnets(subnet_group_name="machines")
+        self._log_traffic()
+        self.link = self._group("Link", "way in from the gateway")
+        self.balancer = self._group("Balancer", "the load balancer")
+        self.machines = self._group("Machines", "the machines that run the shop")
+        self.endpoints = self._group("Endpoints", "endpoints of AWS services")
+        self.cache = self._group("Cache", "the cache that machines share")
+        self._open()
+        self._reach_services()
+
+    def _vpc(self) -> ec2.Vpc:
+        kind = ec2.SubnetType
+        inside = kind.PRIVATE_WITH_EGRESS if self.given.outbound else kind.PRIVATE_ISOLATED
+        subnets = [ec2.SubnetConfiguration(name="machines", subnet_type=inside, cidr_mask=20)]
+        if self.given.outbound:
+            subnets.append(
+                ec2.SubnetConfiguration(
+                    name="outside",
+                    subnet_type=kind.PUBLIC,
+                    cidr_mask=28,
+                    map_public_ip_on_launch=False,
+                )
+            )
+        return ec2.Vpc(
+            self,
+            "Vpc",
+            vpc_name=f"{self.given.prefix}network",
+            ip_addresses=ec2.IpAddresses.cidr(CIDR),
+            max_azs=2,
+            nat_gateways=1 if self.given.outbound else 0,
+            subnet_configuration=subnets,
+            restrict_default_security_group=False,
+        )
+
+    def _log_traffic(self) -> None:
+        group = logs.LogGroup(
+            self,
+            "Traffic",
+            log_group_name=f"/storekeeper/{self.given.name}/network",
+            retention=retention(self.given),
+            removal_policy=self.kept,
+        )
+        self.vpc.add_flow_log(
+            "Refused",
+            destination=ec2.FlowLogDestination.to_cloud_watch_logs(group),
+            traffic_type=ec2.FlowLogTrafficType.REJECT,
+        )
+
+    def _group(self, name: str, about: str) -> ec2.SecurityGroup:
+        return ec2.SecurityGroup(
+            self,
+            f"{name}Group",
+            vpc=self.vpc,
+            description=f"Storekeeper {self.given.name}: {about}",
+            allow_all_outbound=False,
+        )
+
+    def _open(self) -> None:
+        _connect(self.link, self.balancer, HTTPS, "requests from the gateway")
+        _connect(self.balancer, self.machines, APP_PORT, "requests and health checks")
+        _connect(self.machines, self.endpoints, HTTPS, "services of AWS")
+        if self.given.cache:
+            for port in VALKEY_PORTS:
+                _connect(self.machines, self.cache, port, "the cache")
+        # DynamoDB and S3 are reached by public addresses over the gateway endpoints; without
+        # `outbound` there is no route to any other.
+        self.machines.add_egress_rule(
+            ec2.Peer.any_ipv4(), ec2.Port.tcp(HTTPS), "DynamoDB and S3 by their endpoints"
+        )
+        if self.given.outbound:
+            self.machines.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(587), "mail")
+        for network in self.given.ssh_from:
+            self.machines.add_ingress_rule(ec2.Peer.ipv4(network), ec2.Port.tcp(22), "operators")
+
+    def _reach_services(self) -> None:
+        inside = ec2.SubnetSelection(subnet_group_name="machines")
+        for name, gateway in (
+            ("DynamoDb", ec2.GatewayVpcEndpointAwsService.DYNAMODB),
+            ("S3", ec2.GatewayVpcEndpointAwsService.S3),
+        ):
+            self.vpc.add_gateway_endpoint(name, service=gateway, subnets=[inside])
+        services = dict(INTERFACES)
+        if self.given.cognito != "off":
+            services |= POOL_INTERFACE
+        zones = self.given.machines.endpoint_zones
+        for name, service in services.items():
+            self.vpc.add_interface_endpoint(
+                name,
+                service=ec2.InterfaceVpcEndpointAwsService(service),
+                open=False,
+                security_groups=[self.endpoints],
+                subnets=ec2.SubnetSelection(subnets=self.machine_subnets.subnets[:zones]),
+            )
+
+
+def retention(given: Environment) -> logs.RetentionDays:
+    """How long logs are kept."""
+    return {
+        7: logs.RetentionDays.ONE_WEEK,
+        14: logs.RetentionDays.TWO_WEEKS,
+        30: logs.RetentionDays.ONE_MONTH,
+        60: logs.RetentionDays.TWO_MONTHS,
+        90: logs.RetentionDays.THREE_MONTHS,
+        180: logs.RetentionDays.SIX_MONTHS,
+        365: logs.RetentionDays.ONE_YEAR,
+    }[given.log_days]
+
+
+def _connect(source: ec2.SecurityGroup, target: ec2.SecurityGroup, port: int, about: str) -> None:
+    target.add_ingress_rule(source, ec2.Port.tcp(port), about)
+    source.add_egress_rule(target, ec2.Port.tcp(port), about)

@@ -1,0 +1,75 @@
+"""Templates as far as the local engine can make them: what it can't is left out, by a list.
+
+What it takes and doesn't keep: time to live and recovery of tables, keys of topics, alarms that stack
+updates watch.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from deploy.aws.assembly import Made
+
+# Types that ministack doesn't know; a test tells when one of them can go.
+UNKNOWN = frozenset(
+    {
+        "AWS::ApiGatewayV2::VpcLink",
+        "AWS::Backup::BackupSelection",
+        "AWS::CloudWatch::AnomalyDetector",
+        "AWS::CloudWatch::CompositeAlarm",
+        "AWS::EC2::EIP",
+        "AWS::EC2::FlowLog",
+        "AWS::EC2::NatGateway",
+        "AWS::EC2::SecurityGroupEgress",
+        "AWS::EC2::SecurityGroupIngress",
+        "AWS::ElastiCache::ServerlessCache",
+        "AWS::SecretsManager::RotationSchedule",
+        "AWS::WAFv2::WebACLAssociation",
+    }
+)
+# Attributes that AWS has and it hasn't.
+UNKNOWN_ATTRIBUTES = {("AWS::Cognito::UserPool", "ProviderURL")}
+STAND_IN = "not-made-here"
+# It has none of AWS's own parameters, among which the newest image is found.
+IMAGE = "{{resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64}}"
+
+
+def known(stack: Made) -> Made:
+    """The stack without what isn't known; what refers to it gets a stand-in."""
+    template = json.loads(stack.template.replace(IMAGE, "ami-12345678"))
+    resources = template["Resources"]
+    left_out = {name for name, one in resources.items() if not _is_known(one)}
+    kinds = {name: one["Type"] for name, one in resources.items()}
+    template["Resources"] = {
+        name: _without(one, left_out, kinds)
+        for name, one in resources.items()
+        if name not in left_out
+    }
+    template["Outputs"] = _without(template.get("Outputs", {}), left_out, kinds)
+    return stack._replace(template=json.dumps(template))
+
+
+def _is_known(resource: dict[str, Any]) -> bool:
+    """Metric math is what it doesn't compute, so alarms on it aren't taken either."""
+    kind = resource["Type"]
+    is_computed = kind == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]
+    return kind not in UNKNOWN and not is_computed
+
+
+def _without(value: Any, left_out: set[str], kinds: dict[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_without(one, left_out, kinds) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("Ref") in left_out:
+        return STAND_IN
+    match value.get("Fn::GetAtt"):
+        case [name, attribute] if (
+            name in left_out or (kinds.get(name), attribute) in UNKNOWN_ATTRIBUTES
+        ):
+            return STAND_IN
+    found = {name: _without(one, left_out, kinds) for name, one in value.items()}
+    if isinstance(found.get("DependsOn"), list):
+        found["DependsOn"] = [one for one in found["DependsOn"] if one not in left_out]
+    return found

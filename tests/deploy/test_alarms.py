@@ -1,0 +1,101 @@
+"""Operators are told of what goes wrong, with a link to what to do, and woken when it matters."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from storekeeper.telemetry.alarms import alarms
+from storekeeper.telemetry.metrics import GAUGES, Metrics
+from tests.deploy.templates import Assembly
+from tests.support.processes import ROOT
+
+# Made from the log by a filter, not sent by the shop.
+OF_LOG = {"storekeeper_log_errors"}
+PREFIX = "storekeeper-full-"
+AROUND = {
+    "cache-away",
+    "disk",
+    "few-machines",
+    "gateway-errors",
+    "gateway-slow",
+    "log-errors",
+    "memory",
+    "no-machine",
+    "no-orders",
+    "table-errors",
+    "table-throttled",
+    "undelivered",
+    "unhealthy-machine",
+}
+
+
+def made(assembly: Assembly) -> dict[str, dict[str, Any]]:
+    """The alarms by name, without the prefix."""
+    found = assembly.of_type("monitoring", "CloudWatch::Alarm").values()
+    return {one["AlarmName"].removeprefix(PREFIX): one for one in found}
+
+
+def sent() -> set[str]:
+    """All figures that the shop sends."""
+    found = {family.name for family in Metrics().registry.collect()}
+    return found | {f"{name}_total" for name in found} | set(GAUGES) | OF_LOG
+
+
+def names_in(text: str) -> set[str]:
+    return set(re.findall(r"storekeeper_[a-z_]+", text))
+
+
+def test_the_applications_own_alarms_are_among_them(full: Assembly) -> None:
+    own = {one["AlarmName"]: one for one in alarms("Storekeeper/full", prefix="")}
+    found = made(full)
+    assert found.keys() == own.keys() | AROUND
+    for name, alarm in own.items():
+        for key in ("Threshold", "EvaluationPeriods", "ComparisonOperator"):
+            assert found[name][key] == alarm[key]
+
+
+def test_each_tells_operators_and_links_to_a_part_of_the_runbook(full: Assembly) -> None:
+    text = (ROOT / "docs" / "aws.md").read_text()
+    headings = set(re.findall(r"^#+ `?([a-z-]+)`?$", text, re.MULTILINE))
+    (composite,) = full.of_type("monitoring", "CloudWatch::CompositeAlarm").values()
+    for one in (*made(full).values(), composite):
+        link = one["AlarmDescription"].rpartition("What to do: docs/aws.md#")[2]
+        assert link == one["AlarmName"].removeprefix(PREFIX)
+        assert link in headings
+    for one in made(full).values():
+        assert "OperationsTopic" in json.dumps(one["AlarmActions"])
+        assert one["OKActions"] == one["AlarmActions"]
+
+
+def test_somebody_is_woken_by_alarms_that_exist(full: Assembly) -> None:
+    (composite,) = full.of_type("monitoring", "CloudWatch::CompositeAlarm").values()
+    named = set(re.findall(r'ALARM\("([a-z-]+)"\)', composite["AlarmRule"]))
+    assert named <= {one["AlarmName"] for one in made(full).values()}
+    assert {f"{PREFIX}no-machine", f"{PREFIX}error-rate", f"{PREFIX}no-orders"} <= named
+    assert "PagesTopic" in json.dumps(composite["AlarmActions"])
+
+
+def test_alarms_and_dashboard_look_at_figures_that_the_shop_sends(full: Assembly) -> None:
+    looked_at = names_in(json.dumps(full.templates["monitoring"]["Resources"]))
+    assert looked_at - sent() == set()
+    assert len(looked_at) > 10
+
+
+def test_a_shop_without_a_cache_has_no_alarm_for_it(least: Assembly) -> None:
+    assert "CacheAwayAlarm" not in least.of_type("monitoring", "CloudWatch::Alarm")
+
+
+def test_few_requests_ring_no_alarm(full: Assembly) -> None:
+    (rate,) = (one for one in made(full)["gateway-errors"]["Metrics"] if "Expression" in one)
+    assert rate["Expression"].startswith("IF(asked >= 20,")
+
+
+def test_the_dashboard_can_be_read(full: Assembly) -> None:
+    body = full.the("monitoring", "CloudWatch::Dashboard")["DashboardBody"]
+    parts = body["Fn::Join"][1]
+    text = "".join(part if isinstance(part, str) else "NAME" for part in parts)
+    titles = [one["properties"]["title"] for one in json.loads(text)["widgets"]]
+    for subject in ("Requests", "Orders", "Errors", "Cache", "Cost", "Tables: throttled"):
+        assert [title for title in titles if title.startswith(subject)], subject

@@ -1,0 +1,177 @@
+"""The stacks are deployed to a local engine by the deployment's own code, as far as it can make
+them, and the application takes what was made. What the engine can't make is listed in
+`tests.deploy.engine`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import botocore.exceptions
+import botocore.session
+import pytest
+
+from deploy.aws.assembly import Made, stacks
+from deploy.aws.deploying import DeploymentError, Formation, deploy, rollback_of
+from deploy.aws.routes import routes
+from storekeeper.store.dynamodb.tables import TABLES, Table, creation
+from tests.deploy.engine import UNKNOWN, known
+from tests.support.local_engines import url, use_local_credentials
+
+REGION = "eu-west-1"
+RELEASE = "0" * 64
+ZONE = "Z0123456789ABCDEFGHIJ"
+
+
+class Aws:
+    """Clients of the engine."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.formation = Formation(
+            self.client("cloudformation"), self.told.append, poll_seconds=0.02
+        )
+
+    def client(self, service: str) -> Any:
+        session = botocore.session.get_session()
+        return session.create_client(service, region_name=REGION, endpoint_url=url("ministack"))
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Aws]:
+    with pytest.MonkeyPatch.context() as patched:
+        use_local_credentials(patched)
+        yield Aws()
+
+
+@pytest.fixture(scope="module")
+def zone(aws: Aws) -> str:
+    """The domain's, which an operator has before there is a shop."""
+    made = aws.client("route53").create_hosted_zone(Name="example.com", CallerReference="shop")
+    return str(made["HostedZone"]["Id"]).rpartition("/")[2]
+
+
+@pytest.fixture(scope="module")
+def made(assemblies: Path, zone: str) -> list[Made]:
+    reduced = [known(one) for one in stacks(assemblies / "full")]
+    return [one._replace(template=one.template.replace(ZONE, zone)) for one in reduced]
+
+
+@pytest.fixture(scope="module")
+def outputs(aws: Aws, made: list[Made]) -> dict[str, dict[str, str]]:
+    """Everything deployed, in order."""
+    return deploy(aws.formation, made, upload=lambda bucket: RELEASE)
+
+
+def test_all_stacks_can_be_made_in_their_order(
+    aws: Aws, made: list[Made], outputs: dict[str, dict[str, str]]
+) -> None:
+    assert list(outputs) == [one.part for one in made]
+    assert len(outputs) == 11
+    for stack in made:
+        found = aws.client("cloudformation").describe_stack_resources(StackName=stack.name)
+        there = {one["LogicalResourceId"] for one in found["StackResources"]}
+        assert stack.resources.keys() <= there, stack.name
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_tables_are_made_as_the_application_would_make_them(
+    aws: Aws, outputs: dict[str, dict[str, str]], table: Table
+) -> None:
+    wanted = creation(table, "storekeeper-full-")
+    client = aws.client("dynamodb")
+    found = client.describe_table(TableName=wanted["TableName"])["Table"]
+    assert found["KeySchema"] == wanted["KeySchema"]
+    indexes = {
+        one["IndexName"]: one["KeySchema"] for one in found.get("GlobalSecondaryIndexes", ())
+    }
+    assert indexes == {
+        one["IndexName"]: one["KeySchema"] for one in wanted.get("GlobalSecondaryIndexes", ())
+    }
+
+
+def test_the_gateway_has_each_route(aws: Aws, outputs: dict[str, dict[str, str]]) -> None:
+    client = aws.client("apigatewayv2")
+    found: set[str] = set()
+    token: dict[str, str] = {}
+    while True:
+        page = client.get_routes(ApiId=outputs["gateway"]["ApiId"], **token)
+        found |= {one["RouteKey"] for one in page["Items"]}
+        if not page.get("NextToken"):
+            break
+        token = {"NextToken": page["NextToken"]}
+    assert found == {one.key for one in routes()}
+
+
+def test_alarms_topics_and_the_dashboard_are_there(
+    aws: Aws, outputs: dict[str, dict[str, str]]
+) -> None:
+    cloudwatch = aws.client("cloudwatch")
+    alarms = cloudwatch.describe_alarms(AlarmNamePrefix="storekeeper-full-")["MetricAlarms"]
+    # Of the shop, around it, and of an update; five are metric math, which the engine refuses.
+    assert len(alarms) == 8 + 13 + 2 - 5
+    assert cloudwatch.get_dashboard(DashboardName="storekeeper-full-shop")["DashboardBody"]
+    topics = aws.client("sns").list_topics()["Topics"]
+    assert {"TopicArn": outputs["notifications"]["OrdersTopic"]} in topics
+    assert len(topics) == 4
+
+
+def test_what_did_not_change_is_left_alone(
+    aws: Aws, made: list[Made], outputs: dict[str, dict[str, str]]
+) -> None:
+    (data,) = (one for one in made if one.part == "data")
+    aws.told.clear()
+    assert aws.formation.put(data, {}) == outputs["data"]
+    assert aws.told == ["storekeeper-full-data: as it was"]
+
+
+def test_an_update_that_would_lose_data_is_refused(
+    aws: Aws, made: list[Made], outputs: dict[str, dict[str, str]]
+) -> None:
+    (data,) = (one for one in made if one.part == "data")
+    renamed = data._replace(template=data.template.replace('"UsersTable"', '"PeopleTable"'))
+    with pytest.raises(DeploymentError, match=r"would remove or make anew .*UsersTable"):
+        aws.formation.put(renamed, {})
+    tables = aws.client("dynamodb").list_tables()["TableNames"]
+    assert "storekeeper-full-users" in tables
+
+
+def test_a_stack_that_fails_is_told_with_its_cause(aws: Aws, made: list[Made]) -> None:
+    (monitoring,) = (one for one in made if one.part == "monitoring")
+    orphan = monitoring._replace(
+        name="orphan", template=monitoring.template.replace("storekeeper-full-gateway:", "gone:")
+    )
+    with pytest.raises(DeploymentError, match=r"orphan is ROLLBACK_COMPLETE: .*gone"):
+        aws.formation.put(orphan, {})
+
+
+def test_an_update_of_machines_is_taken_back_by_their_alarms(
+    outputs: dict[str, dict[str, str]],
+) -> None:
+    named = [{"OutputKey": "RollbackAlarms", "OutputValue": outputs["compute"]["RollbackAlarms"]}]
+    rollback = rollback_of({"Outputs": named})["RollbackConfiguration"]
+    assert len(rollback["RollbackTriggers"]) == 2
+    assert rollback["MonitoringTimeInMinutes"] > 0
+    assert rollback_of({"Outputs": []}) == {}
+
+
+def test_the_list_of_what_the_engine_lacks_is_no_longer_than_it_must_be(
+    aws: Aws, assemblies: Path
+) -> None:
+    client = aws.client("cloudformation")
+    lacking = set()
+    for stack in stacks(assemblies / "full"):
+        try:
+            client.validate_template(TemplateBody=stack.template)
+            client.create_change_set(
+                StackName=f"try-{stack.part}",
+                ChangeSetName="try",
+                ChangeSetType="CREATE",
+                TemplateBody=stack.template,
+                Capabilities=["CAPABILITY_NAMED_IAM"],
+            )
+        except botocore.exceptions.ClientError as error:
+            text = str(error).partition("Unrecognized resource types: [")[2]
+            lacking |= {one.strip(" ]") for one in text.split(",") if one}
+    assert lacking == UNKNOWN

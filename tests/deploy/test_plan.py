@@ -1,0 +1,81 @@
+"""What an operator is told that a shop costs rests on what was measured."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from deploy.aws import costs
+from deploy.aws.assembly import stacks
+from deploy.aws.costs import ORDERS_A_MINUTE, PRICES, machines_at, monthly, units
+from deploy.aws.plan import lines
+from deploy.aws.settings import SIZES, read
+from tests.deploy.test_settings import GOOD
+from tests.support.processes import ROOT
+
+MEASURED = (ROOT / "docs" / "benchmarks.md").read_text()
+
+
+def test_units_are_those_of_the_benchmark() -> None:
+    of_order = re.search(
+        r"all work of the node, tables for other programs kept \| ([\d.]+) write, ([\d.]+) read",
+        MEASURED,
+    )
+    leading = re.search(r"the first, which leads \| ([\d,]+) write, ([\d,]+) read", MEASURED)
+    further = re.search(r"a further one \| ([\d,]+) write, ([\d,]+) read", MEASURED)
+    assert of_order is not None
+    assert (float(of_order[1]) + 2, float(of_order[2])) == (
+        costs.WRITES_OF_ORDER,
+        costs.READS_OF_ORDER,
+    )
+    for found, used in ((leading, costs.IDLE_LEADER), (further, costs.IDLE_FURTHER)):
+        assert found is not None
+        assert tuple(int(one.replace(",", "")) for one in found.groups()) == used
+
+
+def test_an_idle_shop_pays_for_following_the_log_alone() -> None:
+    writes, reads = units(0, machines=1)
+    assert writes == 1_080 * 730
+    assert reads == 8_640 * 730
+    assert units(0, machines=2)[1] - reads == 3_240 * 730
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_more_business_costs_more_and_a_thousandth_less_each(size: str) -> None:
+    given = read({**GOOD, "size": size, "cache": True})
+    idle, some, many = (sum(one.dollars for one in monthly(given, n)) for n in ORDERS_A_MINUTE)
+    assert 50 < idle < some < many
+    assert many / 1_000 < some / 10
+
+
+def test_prices_name_their_day_and_their_source() -> None:
+    prices = tomllib.loads(PRICES.read_text())
+    assert isinstance(prices["as_of"], dt.date)
+    assert prices["source"]
+    assert {size.instance for size in SIZES.values()} == prices["machine"].keys()
+
+
+def test_a_region_without_prices_is_reckoned_dear() -> None:
+    prices = tomllib.loads(PRICES.read_text())
+    far = read({**GOOD, "region": "sa-east-1"})
+    assert costs.factor_of(far, prices) == max(prices["factor"].values())
+
+
+def test_machines_stay_within_their_size() -> None:
+    given = read(GOOD)
+    assert machines_at(given, 0) == given.machines.least
+    assert machines_at(given, 10**6) == given.machines.most
+
+
+def test_the_plan_names_each_stack_and_three_sums(assemblies: Path) -> None:
+    found = stacks(assemblies / "full")
+    text = list(lines(read({**GOOD, "name": "full"}), found))
+    for stack in found:
+        assert [line for line in text if line.strip().startswith(stack.name)]
+    (sums,) = (line for line in text if line.strip().startswith("together"))
+    assert len(sums.split()) == 4
+    assert any("4 Table" in line for line in text)

@@ -1,0 +1,79 @@
+"""What an operator gets wrong in an environment's file is told before anything is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.aws.settings import FOLDER, SIZES, load, read
+from storekeeper.config import SettingsError
+
+GOOD: dict[str, Any] = {
+    "name": "test",
+    "region": "eu-west-1",
+    "domain": "shop.example.com",
+    "hosted_zone": "Z0123456789ABCDEFGHIJ",
+    "size": "small",
+    "operators": ["ops@example.com"],
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("region", "eu-west-9", "region = 'eu-west-9' can't be used: give a region of AWS"),
+        ("region", 1, "region = 1 can't be used"),
+        ("domain", "https://shop.example.com", "domain = 'https://shop.example.com' can't be used"),
+        ("domain", "shop", "domain = 'shop' can't be used: give the name under which customers"),
+        ("domain", "Shop.Example.com", "domain = 'Shop.Example.com' can't be used"),
+        ("size", "huge", "size = 'huge' can't be used: give one of small, medium, large"),
+        ("hosted_zone", "example.com", "hosted_zone = 'example.com' can't be used: give the id"),
+        ("operators", [], "operators = [] can't be used: give the address of somebody"),
+        ("operators", ["Ops <ops@example.com>"], "operators = 'Ops <ops@example.com>' can't be"),
+        ("operators", "ops@example.com", "operators = 'ops@example.com' can't be used"),
+        ("on_call", ["nobody"], "on_call = 'nobody' can't be used"),
+        ("cognito", True, "cognito = true can't be used"),
+        ("cache", "yes", "cache = 'yes' can't be used"),
+        ("payments", True, "payments = true can't be used: this Storekeeper has no payment"),
+        ("cors_origins", ["*"], "cors_origins = '*' can't be used: give origins such as https://"),
+        ("ssh_from", ["0.0.0.0/0"], "ssh_from = '0.0.0.0/0' can't be used"),
+        ("ssh_from", ["203.0.113.7/32"], "ssh_from and ssh_key go together"),
+        ("log_days", 5, "log_days = 5 can't be used"),
+        ("name", "Production!", "name = 'Production!' can't be used: name the file in"),
+        ("currency", "pounds", "currency = 'pounds' can't be used"),
+        ("colour", "red", "there is no key 'colour' in an environment's file"),
+    ],
+)
+def test_a_wrong_key_is_named_in_one_sentence(key: str, value: object, told: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        read({**GOOD, key: value})
+    assert str(refused.value).startswith(told)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["region", "domain", "hosted_zone", "size", "operators"])
+def test_a_key_that_is_missing_is_named(key: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{key} is missing"):
+        read({name: value for name, value in GOOD.items() if name != key})
+
+
+def test_an_environment_that_is_not_there_is_told_with_those_that_are() -> None:
+    with pytest.raises(SettingsError, match=r"no environment 'live'.*production, staging"):
+        load("live")
+
+
+def test_a_file_that_is_no_toml_is_told(tmp_path: Path) -> None:
+    (tmp_path / "odd.toml").write_text("region: eu-west-1")
+    with pytest.raises(SettingsError, match=r"odd.toml is not TOML"):
+        load("odd", tmp_path)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in FOLDER.glob("*.toml")])
+def test_the_environments_that_are_shipped_can_be_read(name: str) -> None:
+    assert load(name).machines == SIZES[load(name).size]
+
+
+def test_who_names_nobody_to_wake_is_woken_themselves() -> None:
+    assert read(GOOD).woken == ("ops@example.com",)

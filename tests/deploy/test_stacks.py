@@ -1,0 +1,234 @@
+"""What an operator or an auditor counts on in the stacks, property by property."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from storekeeper.store.dynamodb.tables import TABLES, Table, creation
+from tests.deploy.templates import Assembly
+
+EVERYBODY = ("0.0.0.0/0", "::/0")
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_tables_are_what_the_application_says(full: Assembly, table: Table) -> None:
+    wanted = creation(table, "storekeeper-full-")
+    (made,) = (
+        one
+        for one in full.of_type("data", "DynamoDB::Table").values()
+        if one["TableName"] == wanted["TableName"]
+    )
+    assert {name: made[name] for name in wanted} == wanted
+    assert made["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert made["SSESpecification"] == {"SSEEnabled": True}
+    expiry = {"Enabled": True, "AttributeName": table.ttl} if table.ttl else None
+    assert made.get("TimeToLiveSpecification") == expiry
+
+
+def test_nothing_of_a_protected_shop_is_lost_by_removing_a_stack(full: Assembly) -> None:
+    kinds = ("DynamoDB::Table", "S3::Bucket", "Backup::BackupVault", "Logs::LogGroup")
+    for _, name, resource in full.all():
+        if resource["Type"].removeprefix("AWS::") in kinds:
+            kept = resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy")
+            assert kept == ("Retain", "Retain") or name.startswith("RenewalLog"), name
+    for one in full.of_type("data", "DynamoDB::Table").values():
+        assert one["DeletionProtectionEnabled"] is True
+
+
+def test_a_shop_to_try_things_out_can_be_removed(least: Assembly) -> None:
+    for one in least.of_type("data", "DynamoDB::Table").values():
+        assert one["DeletionProtectionEnabled"] is False
+    assert not [
+        name for _, name, resource in least.all() if resource.get("DeletionPolicy") == "Retain"
+    ]
+
+
+def test_every_bucket_is_private_encrypted_and_reached_by_tls_alone(full: Assembly) -> None:
+    for stack in ("data", "releases"):
+        buckets = full.of_type(stack, "S3::Bucket")
+        policies = json.dumps(full.of_type(stack, "S3::BucketPolicy"))
+        for name, bucket in buckets.items():
+            assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+            assert bucket["BucketEncryption"]
+            assert name in policies
+        assert policies.count('"aws:SecureTransport": "false"') == len(buckets)
+    assert len(full.of_type("data", "S3::Bucket")) == 3
+
+
+def test_what_the_shop_erases_is_kept_in_no_version(full: Assembly) -> None:
+    for bucket in full.of_type("data", "S3::Bucket").values():
+        assert "VersioningConfiguration" not in bucket
+
+
+def test_the_log_is_backed_up_each_day(full: Assembly) -> None:
+    selection = full.the("data", "Backup::BackupSelection")["BackupSelection"]
+    assert selection["Resources"] == [{"Fn::GetAtt": ["CommitsTable", "Arn"]}]
+    (rule,) = full.the("data", "Backup::BackupPlan")["BackupPlan"]["BackupPlanRule"]
+    assert rule["Lifecycle"] == {"DeleteAfterDays": 35}
+
+
+def test_the_network_spans_two_zones_and_nobody_comes_in(full: Assembly, least: Assembly) -> None:
+    for assembly in (full, least):
+        zones = {
+            json.dumps(one["AvailabilityZone"])
+            for one in assembly.of_type("network", "EC2::Subnet").values()
+        }
+        assert len(zones) == 2
+        for one in ingress(assembly):
+            assert one.get("CidrIp") not in EVERYBODY
+            assert one.get("CidrIpv6") not in EVERYBODY
+    assert not least.of_type("network", "EC2::InternetGateway")
+    assert not least.of_type("network", "EC2::NatGateway")
+    assert len(full.of_type("network", "EC2::NatGateway")) == 1
+
+
+def test_ssh_is_closed_unless_named(full: Assembly, least: Assembly) -> None:
+    assert [one["CidrIp"] for one in ingress(full) if one["FromPort"] == 22] == ["203.0.113.7/32"]
+    assert not [one for one in ingress(least) if one["FromPort"] == 22]
+
+
+def test_aws_is_reached_without_the_internet(full: Assembly, least: Assembly) -> None:
+    def services(assembly: Assembly) -> set[str]:
+        found = assembly.of_type("network", "EC2::VPCEndpoint").values()
+        return {json.dumps(one["ServiceName"]).rpartition(".")[2].strip('"]} ') for one in found}
+
+    needed = {"s3", "dynamodb", "sns", "monitoring", "logs", "secretsmanager", "ssm"}
+    assert needed | {"ssmmessages", "cloudformation"} == services(least)
+    assert services(full) - services(least) == {"cognito-idp"}
+
+
+def test_machines_are_hard_to_misuse(full: Assembly) -> None:
+    data = full.the("compute", "EC2::LaunchTemplate")["LaunchTemplateData"]
+    assert data["MetadataOptions"]["HttpTokens"] == "required"
+    assert data["MetadataOptions"]["HttpPutResponseHopLimit"] == 1
+    assert [one["Ebs"]["Encrypted"] for one in data["BlockDeviceMappings"]] == [True]
+    assert "al2023" in data["ImageId"]
+    assert data["ImageId"].endswith("arm64}}")
+    assert data["InstanceType"].partition(".")[0].endswith("g")
+
+
+def test_a_new_release_comes_one_machine_at_a_time_and_goes_back_if_it_must(
+    full: Assembly,
+) -> None:
+    group = full.templates["compute"]["Resources"]["Machines"]
+    least = int(group["Properties"]["MinSize"])
+    rolling = group["UpdatePolicy"]["AutoScalingRollingUpdate"]
+    assert rolling["WaitOnResourceSignals"] is True
+    assert rolling["MaxBatchSize"] == 1
+    assert rolling["MinSuccessfulInstancesPercent"] == 100
+    assert rolling["MinInstancesInService"] == least < int(group["Properties"]["MaxSize"])
+    alarms = json.dumps(full.templates["compute"]["Outputs"]["RollbackAlarms"])
+    for name in full.of_type("compute", "CloudWatch::Alarm"):
+        assert name in alarms
+
+
+def test_machines_are_asked_whether_they_are_ready_and_drained(full: Assembly) -> None:
+    targets = full.the("compute", "ElasticLoadBalancingV2::TargetGroup")
+    assert targets["HealthCheckPath"] == "/readyz"
+    assert {
+        "Key": "deregistration_delay.timeout_seconds",
+        "Value": "30",
+    } in targets["TargetGroupAttributes"]
+    assert full.the("compute", "AutoScaling::AutoScalingGroup")["HealthCheckType"] == "ELB"
+
+
+def test_there_is_no_way_past_the_gateway(full: Assembly) -> None:
+    assert full.the("compute", "ElasticLoadBalancingV2::LoadBalancer")["Scheme"] == "internal"
+    assert full.the("gateway", "ApiGatewayV2::Api")["DisableExecuteApiEndpoint"] is True
+    shop = full.the("gateway", "ApiGatewayV2::Integration")
+    assert shop["ConnectionType"] == "VPC_LINK"
+    assert shop["TlsConfig"] == {"ServerNameToVerify": "shop.example.com"}
+    assert full.the("compute", "ElasticLoadBalancingV2::Listener")["Protocol"] == "HTTPS"
+
+
+def test_other_origins_are_those_of_the_configuration(full: Assembly, least: Assembly) -> None:
+    cors = full.the("gateway", "ApiGatewayV2::Api")["CorsConfiguration"]
+    assert cors["AllowOrigins"] == ["https://www.example.com"]
+    assert "CorsConfiguration" not in least.the("gateway", "ApiGatewayV2::Api")
+
+
+def test_the_gateways_log_is_json(full: Assembly) -> None:
+    form = full.the("gateway", "ApiGatewayV2::Stage")["AccessLogSettings"]["Format"]
+    assert json.loads(form)["status"] == "$context.status"
+
+
+def test_topics_are_encrypted_and_what_is_lost_is_kept(full: Assembly) -> None:
+    topics = full.of_type("notifications", "SNS::Topic")
+    assert {one["TopicName"].removeprefix("storekeeper-full-") for one in topics.values()} == {
+        "orders",
+        "stock",
+        "operations",
+        "pages",
+    }
+    assert all(one["KmsMasterKeyId"] for one in topics.values())
+    subscriptions = full.of_type("notifications", "SNS::Subscription").values()
+    assert all(one["RedrivePolicy"] for one in subscriptions)
+    assert sorted(one["Endpoint"] for one in subscriptions) == [
+        "on-call@example.com",
+        "ops@example.com",
+        "ops@example.com",
+    ]
+
+
+def test_every_log_ends(full: Assembly) -> None:
+    groups = [
+        one for stack in full.templates for one in full.of_type(stack, "Logs::LogGroup").values()
+    ]
+    assert len(groups) == 4
+    assert {one["RetentionInDays"] for one in groups} == {90}
+
+
+def test_people_of_the_pool(full: Assembly, least: Assembly) -> None:
+    pool = full.the("identity", "Cognito::UserPool")
+    assert pool["MfaConfiguration"] == "OPTIONAL"
+    assert pool["Policies"]["PasswordPolicy"]["MinimumLength"] >= 12
+    groups = full.of_type("identity", "Cognito::UserPoolGroup").values()
+    assert {one["GroupName"] for one in groups} == {"admins", "staff"}
+    client = full.the("identity", "Cognito::UserPoolClient")
+    # The shop tells the log-ins of a pool apart by what revocation puts into tokens.
+    assert client["EnableTokenRevocation"] is True
+    assert "identity" not in least.templates
+
+
+def test_the_cache_has_bounds_and_one_user_with_a_password(full: Assembly, least: Assembly) -> None:
+    cache = full.the("cache", "ElastiCache::ServerlessCache")
+    assert cache["Engine"] == "valkey"
+    assert cache["CacheUsageLimits"]["DataStorage"] == {"Maximum": 1, "Unit": "GB"}
+    assert "resolve:secretsmanager" in json.dumps(full.the("cache", "ElastiCache::User"))
+    assert "cache" not in least.templates
+
+
+def test_the_firewall_stands_before_the_balancer(full: Assembly, least: Assembly) -> None:
+    association = full.the("compute", "WAFv2::WebACLAssociation")
+    assert "LoadBalancer" in json.dumps(association["ResourceArn"])
+    assert not least.of_type("compute", "WAFv2::WebACL")
+
+
+def test_a_machine_knows_every_key_before_it_signs(full: Assembly) -> None:
+    """Keys are renewed less often than machines are."""
+    rules = full.the("secrets", "SecretsManager::RotationSchedule")["RotationRules"]
+    days = int(rules["ScheduleExpression"].removeprefix("rate(").removesuffix(" days)"))
+    age = full.the("compute", "AutoScaling::AutoScalingGroup")["MaxInstanceLifetime"]
+    assert age < days * 86_400
+
+
+def test_templates_are_small_enough_to_be_sent(full: Assembly) -> None:
+    for stack, template in full.templates.items():
+        assert len(json.dumps(template)) < 51_200, stack
+
+
+def test_every_stack_says_what_it_is(full: Assembly) -> None:
+    for template in full.templates.values():
+        assert template["Description"].startswith("Storekeeper (full): ")
+
+
+def ingress(assembly: Assembly) -> list[dict[str, Any]]:
+    """All rules that let something in."""
+    found = list(assembly.of_type("network", "EC2::SecurityGroupIngress").values())
+    for group in assembly.of_type("network", "EC2::SecurityGroup").values():
+        found += group.get("SecurityGroupIngress", ())
+    assert found
+    return found
