@@ -94,12 +94,17 @@ fi
 rm -f "$venv/.installed-$1"
 echo "Installing what $lock lists into .venv (once; takes a minute or less) ..."
 install="$venv/bin/python -m pip install --quiet --disable-pip-version-check"
-# Of what developers install most is never imported: it is compiled where it is, and not at once.
+# Of what developers install, the clients of AWS's infrastructure are most, and are seldom imported.
 [ "$1" = run ] || install="$install --no-compile"
 $install --require-hashes -r "$lock" ||
     fail "Could not install the packages in $lock: see the message above. Is the package index reachable?"
 $install --no-deps --no-build-isolation --editable . ||
     fail "Could not install Storekeeper itself into .venv: see the message above."
+
+if [ "$1" = dev ]; then
+    # What doesn't compile is told by whoever imports it.
+    "$venv/bin/python" -m compileall -qq -j 0 -x '/(aws_cdk|cfnlint|networkx|sympy)/' "$venv/lib" || :
+fi
 
 fingerprint "$lock" >"$venv/.installed-$1"
 # requirements-dev.lock contains requirements.lock, version by version.
