@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 
 class Made(NamedTuple):
-    """A stack's template. `part`: its name without the environment's prefix."""
+    """A stack's template. `part`: its name without the environment's prefix. `is_protected`: it
+    can't be removed before that is switched off."""
 
     name: str
     part: str
     template: str
+    is_protected: bool = False
 
     @property
     def resources(self) -> dict[str, dict[str, Any]]:
@@ -41,4 +43,5 @@ def _read(folder: Path, found: list[tuple[str, dict[str, Any]]]) -> Iterator[Mad
         text = json.dumps(
             json.loads((folder / told["templateFile"]).read_text()), separators=(",", ":")
         )
-        yield Made(told["stackName"], id.lower(), text)
+        protected = bool(told.get("terminationProtection"))
+        yield Made(told["stackName"], id.lower(), text, protected)

@@ -60,6 +60,9 @@ class Formation:
             self._client.execute_change_set(ChangeSetName=change_set["ChangeSetId"])
             self._wait(stack.name, "stack", self._status_of_stack)
             self._require_done(stack.name)
+            self._client.update_termination_protection(
+                StackName=stack.name, EnableTerminationProtection=stack.is_protected
+            )
         return self.outputs(stack.name)
 
     def outputs(self, name: str) -> dict[str, str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shlex
 import subprocess
 from pathlib import Path
+from shutil import which
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -171,3 +173,30 @@ def test_the_agent_sends_the_log_where_the_stack_keeps_it(full: Assembly) -> Non
     unit = (machines.FOLDER / "storekeeper.service").read_text()
     assert f"StandardError=append:{file['file_path']}" in unit
     assert f"{file['file_path']} {{" in (machines.FOLDER / "logrotate.conf").read_text()
+
+
+@pytest.mark.skipif(which("systemd-analyze") is None, reason="there is no systemd here")
+def test_the_units_are_sound_and_give_the_shop_little_to_misuse(tmp_path: Path) -> None:
+    """systemd's own judgement, in tenths: 100 is a service without any restriction."""
+    for name in ("storekeeper.service", "storekeeper-secrets.service"):
+        text = (machines.FOLDER / name).read_text()
+        # What it starts isn't installed here.
+        (tmp_path / name).write_text(
+            re.sub(r"^ExecStart=.*", "ExecStart=/bin/true", text, flags=re.MULTILINE)
+        )
+    units = [str(path) for path in sorted(tmp_path.glob("*.service"))]
+    analyze = ["systemd-analyze", "--no-pager"]
+    verified = subprocess.run(
+        [*analyze, "verify", "--man=no", *units],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (verified.returncode, verified.stderr) == (0, "")
+    exposed = [*analyze, "security", "--offline=yes", "--threshold=20"]
+    for unit in units:
+        judged = subprocess.run(
+            [*exposed, unit], capture_output=True, text=True, timeout=30, check=False
+        )
+        assert judged.returncode == 0, judged.stdout.splitlines()[-1]

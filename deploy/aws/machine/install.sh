@@ -17,7 +17,8 @@ umask 022
 "$home/bin/python" -m pip install --quiet --disable-pip-version-check --no-index \
     --find-links "$here/wheels" --require-hashes --requirement "$here/requirements.txt"
 mkdir -p "$home/share"
-cp "$here/fetch_secrets.py" "$home/share/"
+cp "$here/fetch_secrets.py" "$here/command.env" "$home/share/"
+install -m 755 "$here/shop.sh" "$home/bin/shop"
 cp "$here/storekeeper.service" "$here/storekeeper-secrets.service" "$units/"
 cp "$here/logrotate.conf" "$rotation/storekeeper"
 
