@@ -47,6 +47,7 @@ LONG = (
     "replay/test_replay.py",
     "cli/",
     "dynamodb/",
+    "deploy/",
 )
 
 
