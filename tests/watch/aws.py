@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import botocore.session
@@ -18,7 +19,9 @@ def a_namespace() -> str:
     return f"Shop/{secrets.token_hex(6)}"
 
 
+@cache
 def client(service: str, url: str) -> Any:
+    """One for all who ask: to open it takes longer than most of what it is asked."""
     return botocore.session.Session().create_client(
         service,
         region_name=CREDENTIALS["AWS_REGION"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import botocore.session
@@ -32,13 +33,19 @@ def client(service: str, environment: Mapping[str, str]) -> Any:
     endpoint = environment.get(
         f"AWS_ENDPOINT_URL_{service.upper().replace('-', '_')}", environment["AWS_ENDPOINT_URL"]
     )
-    return botocore.session.Session().create_client(
+    return _session().create_client(
         service,
         region_name=environment["AWS_REGION"],
         endpoint_url=endpoint,
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
     )
+
+
+@cache
+def _session() -> botocore.session.Session:
+    """Reads AWS's descriptions of its services, most of the work of opening a client, only once."""
+    return botocore.session.Session()
 
 
 def make(environment: Mapping[str, str]) -> Made:
