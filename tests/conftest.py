@@ -37,7 +37,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 # test starts from there.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-# Long tests, and modules whose tests share a shop that takes long to make. They come first: what is
+# Modules whose tests share a shop that takes long to make, then long tests. They come first: what is
 # left for whichever process ends sooner is short then, and no such shop is made by two of them.
 LONG = (
     "watch/test_day.py",
@@ -63,12 +63,12 @@ def pytest_collection() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=_is_short)
+    items.sort(key=_turn)
 
 
-def _is_short(item: pytest.Item) -> bool:
+def _turn(item: pytest.Item) -> int:
     path = item.path.relative_to(Path(__file__).parent).as_posix()
-    return not path.startswith(LONG)
+    return next((turn for turn, start in enumerate(LONG) if path.startswith(start)), len(LONG))
 
 
 def pytest_collection_finish() -> None:
