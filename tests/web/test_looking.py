@@ -166,3 +166,20 @@ async def test_a_link_that_is_none_gives_a_page_all_the_same(visitor: Visitor):
         assert visitor.page.status_code == 200
         assert "<script>alert" not in visitor.page.text
         assert ('name="new_password"' in visitor.page.text) == bool(token)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("min=x", "Please mend the price"),
+        ("max=x", "Please mend the price"),
+        ("cursor=zzzz", "be looked for. Look at all products"),
+        ("q=%00", "be looked for. Look at all products"),
+    ],
+)
+async def test_what_is_in_the_way_of_a_list_is_what_is_told(
+    visitor: Visitor, asked: str, told: str
+):
+    await visitor.go(f"/shop/products?{asked}")
+    assert visitor.page.status_code == 422
+    assert told in " ".join(visitor.text.split())
