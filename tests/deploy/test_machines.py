@@ -19,6 +19,7 @@ from deploy.aws.settings import read
 from storekeeper.config import load
 from tests.deploy.templates import Assembly
 from tests.deploy.test_settings import GOOD
+from tests.support import local_engines
 
 CURRENT, NEXT, PREVIOUS = "c" * 64, "n" * 64, "p" * 64
 PLACES = machines.Places(
@@ -175,9 +176,12 @@ def test_the_agent_sends_the_log_where_the_stack_keeps_it(full: Assembly) -> Non
     assert f"{file['file_path']} {{" in (machines.FOLDER / "logrotate.conf").read_text()
 
 
-@pytest.mark.skipif(which("systemd-analyze") is None, reason="there is no systemd here")
 def test_the_units_are_sound_and_give_the_shop_little_to_misuse(tmp_path: Path) -> None:
     """systemd's own judgement, in tenths: 100 is a service without any restriction."""
+    if which("systemd-analyze") is None:
+        local_engines.not_tested(
+            "units of machines", "There is no systemd-analyze. Install systemd"
+        )
     for name in ("storekeeper.service", "storekeeper-secrets.service"):
         text = (machines.FOLDER / name).read_text()
         # What it starts isn't installed here.

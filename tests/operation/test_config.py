@@ -32,6 +32,7 @@ def test_the_environment_names_the_file(tmp_path: Path) -> None:
     ("environ", "words"),
     [
         ({"STOREKEEPER_PORT": "many"}, ["port", "'many'"]),
+        ({"STOREKEEPER_STORE": "dynamo"}, ["'dynamo'", "must be one of sqlite, dynamodb"]),
         ({"STOREKEEPER_PORT": "70000"}, ["port", "must be at most 65535"]),
         ({"STOREKEEPER_WORKERS": "0"}, ["workers", "must be at least 1"]),
         ({"STOREKEEPER_COLOUR": "red"}, ["STOREKEEPER_COLOUR", "no such setting"]),

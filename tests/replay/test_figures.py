@@ -101,10 +101,15 @@ def test_the_plan_comes_to_the_same_figures_on_the_real_first_week():
     assert (figures.total.adjustments, figures.units_on_hand) == (67, 9474)
 
 
-def real_first_week() -> list[Row]:
+def real_file() -> Path:
+    """A year of real invoice lines, which nobody may ship with the repository."""
     if not REAL_FILE.exists():
         pytest.skip("the real invoice lines aren't at ../shared/data beside the repository")
-    return list(takewhile(lambda row: row.at < FIRST_WEEK_ENDS, read_rows(REAL_FILE)))
+    return REAL_FILE
+
+
+def real_first_week() -> list[Row]:
+    return list(takewhile(lambda row: row.at < FIRST_WEEK_ENDS, read_rows(real_file())))
 
 
 def assert_plan_agrees(rows: list[Row]) -> None:

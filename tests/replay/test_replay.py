@@ -16,7 +16,7 @@ import pytest
 from storekeeper.demo import open_sample
 from tests.cli.terminal import Terminal, eventually, terminal_on_dynamodb
 from tests.replay.rows import HEADER, correction, csv_line
-from tests.replay.test_figures import REAL_FILE
+from tests.replay.test_figures import real_file
 
 SMALL = (
     csv_line(invoice_no="1", quantity="6", price="2.55"),
@@ -141,14 +141,13 @@ def test_a_killed_replay_goes_on_and_doubles_nothing(terminal):
 
 
 def test_the_real_first_week_comes_to_the_files_figures(terminal):
-    if not REAL_FILE.exists():
-        pytest.skip("the real invoice lines aren't at ../shared/data beside the repository")
-    process = terminal.start("replay", REAL_FILE, "--until", "2010-12-08")
+    file = real_file()
+    process = terminal.start("replay", file, "--until", "2010-12-08")
     eventually(lambda: _reached(terminal, 100))
     process.kill()
     process.wait()
     process.stdout.close()
-    report = terminal.ok("replay", REAL_FILE, "--until", "2010-12-08", "--json").json
+    report = terminal.ok("replay", file, "--until", "2010-12-08", "--json").json
     found = figures(report)
     assert report["resumed_at"] >= 100
     assert report["equal"]
@@ -174,8 +173,6 @@ def test_a_history_on_dynamodb_comes_to_the_figures_of_the_embedded_store(on_dyn
 
 def test_the_real_first_day_on_dynamodb_goes_on_on_another_machine(on_dynamodb):
     """The second machine has nothing but the tables."""
-    if not REAL_FILE.exists():
-        pytest.skip("the real invoice lines aren't at ../shared/data beside the repository")
     path = _first_day(on_dynamodb)
     on_dynamodb.ok("replay", path, "--limit", "50")
     for file in (on_dynamodb.folder / "data").glob("*replica.db*"):
@@ -196,7 +193,7 @@ def test_a_compressed_file_is_the_same_file(terminal):
 def _first_day(terminal: Terminal) -> Path:
     """The lines of the real file's first day, as a file of their own."""
     path = terminal.folder / "day.csv"
-    with gzip.open(REAL_FILE, "rt") as lines:
+    with gzip.open(real_file(), "rt") as lines:
         path.write_text(
             "".join(itertools.takewhile(lambda line: ",2010-12-02T" not in line, lines))
         )

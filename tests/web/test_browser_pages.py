@@ -93,6 +93,21 @@ def test_a_page_is_for_everybody(stage: Stage, scene: Scene) -> None:
     assert faults_of(page) == []
 
 
+def test_nothing_moves_on_a_slow_machine_either(stage: Stage) -> None:
+    """Rows that come in one by one would push columns about under the reader's finger."""
+    scene = next(one for one in tour() if one.name == "admin-orders-picking")
+    page = stage.pages[scene.who]
+    page.set_viewport_size(DESK)
+    session = page.context.new_cdp_session(page)
+    session.send("Emulation.setCPUThrottlingRate", {"rate": 8})
+    try:
+        stage.play(scene)
+        assert page.evaluate("window.shifts") <= MOST_SHIFT
+    finally:
+        session.send("Emulation.setCPUThrottlingRate", {"rate": 1})
+        session.detach()
+
+
 def violations(page: Page, options: dict[str, Any]) -> list[tuple[str, str]]:
     found = Axe().run(page, options=options).response["violations"]
     return [(one["id"], one["nodes"][0]["html"]) for one in found]

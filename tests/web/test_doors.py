@@ -48,6 +48,8 @@ async def test_the_back_office_is_closed_to_customers_and_opens_to_staff_what_is
             answer = await visitor.http.request(method, path)
             assert answer.status_code == 403, (name, method, path)
             assert answer.headers["content-type"].startswith("text/html")
+            # What a scope is, staff know and customers don't.
+            assert ("scope" in answer.text) is (name == "sam")
             tried += 1
     assert tried
 

@@ -11,6 +11,7 @@ from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.pofile import read_po
 
 from storekeeper.web.languages import LANGUAGES, choose
+from tests.web.browser import Visitor
 
 ROOT = Path(__file__).parents[2]
 TEXTS = ROOT / "src/storekeeper/web/locale"
@@ -58,3 +59,11 @@ def test_every_text_is_translated_with_the_same_blanks(code: str):
 )
 def test_the_language_that_was_chosen_then_the_browsers(wanted: str, accepted: str, code: str):
     assert choose(wanted, accepted).code == code
+
+
+async def test_staff_choose_their_language_where_they_work(visitor: Visitor):
+    await visitor.log_in("root")
+    await visitor.go("/admin/products")
+    await visitor.send("/shop/language", language="de")
+    assert visitor.page.url.path == "/admin/products"
+    assert "Artikel" in visitor.text
