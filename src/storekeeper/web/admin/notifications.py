@@ -44,13 +44,7 @@ class Endpoints(Controller):
     async def create(self, request: PageRequest) -> Answer[bytes]:
         """Answers with the endpoint's secret, which no later page shows."""
         visit = visit_of(request)
-        errors = FormErrors(visit)
-        errors.require("url")
-        values = {
-            "url": visit.text("url"),
-            "kinds": visit.lists.get("kinds", []),
-            "description": visit.text("description"),
-        }
+        errors, values = _typed(visit)
         wanted = None if errors else errors.read(NewEndpoint, values)
         if wanted is not None:
             call = visit.call("webhooks.create", wanted, visit.text("key"))
@@ -75,13 +69,7 @@ class Endpoints(Controller):
         """Its address, its events and what it is for. One that somebody else has changed since it
         was shown is left, and shown as it is now beside what was typed."""
         visit = visit_of(request)
-        errors = FormErrors(visit)
-        errors.require("url")
-        values = {
-            "url": visit.text("url"),
-            "kinds": visit.lists.get("kinds", []),
-            "description": visit.text("description"),
-        }
+        errors, values = _typed(visit)
         patch = None if errors else errors.read(EndpointPatch, values)
         if patch is not None:
             text = visit.text("version")
@@ -212,6 +200,17 @@ def _list_of(visit: Visit) -> str:
     """The list that a form stood in."""
     names = ("state", "sink")
     return with_query(DELIVERIES, {name: visit.text(name)[:100] for name in names})
+
+
+def _typed(visit: Visit) -> tuple[FormErrors, dict[str, Any]]:
+    """What the form of an endpoint holds, with what is wrong with it so far."""
+    errors = FormErrors(visit)
+    errors.require("url")
+    return errors, {
+        "url": visit.text("url"),
+        "kinds": visit.lists.get("kinds", []),
+        "description": visit.text("description"),
+    }
 
 
 async def _endpoints_page(visit: Visit, errors: FormErrors) -> Answer[bytes]:
