@@ -185,6 +185,8 @@ def test_another_sites_form_does_nothing_in_a_browser_that_is_logged_in(
     with page.expect_response(re.compile(r"/admin/people$")) as answer:
         page.goto(f"{ELSEWHERE}/", wait_until="commit")
     assert answer.value.status in (303, 403)
+    # Wherever it leads to.
+    page.wait_for_url(f"{served.url}/**")
     page.goto("/admin/people?email=thief@example.com")
     expect(page.get_by_text("No account fits these filters.")).to_be_visible()
     page.context.close()
