@@ -100,7 +100,10 @@ CASES = {
         rings=({AWAY: "1x60"},), quiet=({AWAY: "0x60"}, {AWAY: "0x30 1x4 0x30"}, {})
     ),
     "silent": Case(rings=({UP: "0x60"}, {}), quiet=({UP: "1x60"}, {UP: "1x30 0x9 1x30"})),
-    "not-ready": Case(rings=({READY: "0x60"},), quiet=({READY: "1x60"}, {READY: "1x36 0x2 1x20"})),
+    "not-ready": Case(
+        rings=({READY: "0x60"},),
+        quiet=({READY: "1x60"}, {READY: "1x36 0x2 1x20"}, {READY: "1x34 0x26"}),
+    ),
     "unreachable": Case(
         rings=({PUBLIC: "0x60"},), quiet=({PUBLIC: "1x60"}, {PUBLIC: "1x34 0x4 1x20"})
     ),
@@ -121,6 +124,8 @@ NO_ORDERS = Case(
         {ORDERS: f"0+5x{LAST}"},
         # Nobody ever orders at this hour.
         {ORDERS: f"0x{LAST}"},
+        # Eight an hour, of which there may be none by chance.
+        {ORDERS: f"0+2x{LAST - 4} {2 * (LAST - 4)}x4"},
         # Open for eight days.
         {ORDERS: f"_x{LAST - 8 * 96} 0+5x{8 * 96 - 5} {5 * (8 * 96 - 5)}x4"},
     ),
