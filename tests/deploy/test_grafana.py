@@ -29,6 +29,7 @@ ELSEWHERE = {
     "probe_ssl_earliest_cert_expiry": set[str](),
     "node_cpu_seconds_total": {"cpu", "mode"},
     "node_filesystem_avail_bytes": {"device", "fstype", "mountpoint"},
+    "node_filesystem_free_bytes": {"device", "fstype", "mountpoint"},
     "node_filesystem_size_bytes": {"device", "fstype", "mountpoint"},
     "node_memory_MemAvailable_bytes": set[str](),
     "node_memory_MemTotal_bytes": set[str](),

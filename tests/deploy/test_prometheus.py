@@ -46,10 +46,12 @@ def answered(*, within_1_s: int, of: int, start: str = "0") -> Series:
 
 
 def disk(free: int, kind: str = "ext4") -> Series:
+    """In percent of what isn't kept for root."""
     where = f'{{job="storekeeper-machine",instance="a",mountpoint="/",fstype="{kind}"}}'
     return {
         f"node_filesystem_avail_bytes{where}": f"{free}x60",
-        f"node_filesystem_size_bytes{where}": "100x60",
+        f"node_filesystem_free_bytes{where}": f"{free + 50}x60",
+        f"node_filesystem_size_bytes{where}": "150x60",
     }
 
 

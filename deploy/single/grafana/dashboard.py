@@ -62,7 +62,7 @@ _AROUND: dict[tuple[str, str], Query] = {
         "processor",
     ),
     (MACHINE_NAMESPACE, machines.MEMORY): Query(f"max({memory(JOB)})", "memory"),
-    (MACHINE_NAMESPACE, machines.DISK): Query(f"max({disk(JOB)})", "disk"),
+    (MACHINE_NAMESPACE, machines.DISK): Query(f"max(\n  {disk(JOB)}\n)", "disk"),
 }
 # By namespace and metric at AWS, or by namespace alone.
 LEFT_OUT: dict[tuple[str, str], str] = {

@@ -9,9 +9,13 @@ READY, PUBLIC, MACHINE = "ready", "public", "machine"
 
 
 def disk(job: str) -> str:
-    """What is taken of each file system, in percent. What is mounted from images is always full."""
+    """What is taken of each file system, in percent, as `df` and CloudWatch's agent reckon it: what
+    is kept for root counts as neither. What is mounted from images is always full."""
     which = f'{{job="{job}-{MACHINE}",fstype=~"btrfs|ext[234]|xfs|zfs"}}'
-    return f"100 - 100 * node_filesystem_avail_bytes{which} / node_filesystem_size_bytes{which}"
+    size, free, available = (
+        f"node_filesystem_{what}_bytes{which}" for what in ("size", "free", "avail")
+    )
+    return f"100 * ({size} - {free})\n  / ({size} - {free} + {available})"
 
 
 def memory(job: str) -> str:
