@@ -70,10 +70,10 @@ soak: ## The long property, fuzz and fault runs (an hour and more)
 		-n $(JOBS) --timeout 0 $(ARGS)
 	$(bin)/python -m benchmarks kill --rounds 200
 
-record-calls: ## Write the list of what the shop calls at AWS anew (tests/deploy/recorded_calls.txt)
+record-calls: ## List anew what machines call at AWS (tests/deploy/recorded_calls.txt)
 	@tools/venv.sh dev
 	$(bin)/python -m pytest tests/contract tests/faults tests/dynamodb tests/media tests/notify tests/watch \
-		tests/deploy -n $(JOBS) --dist worksteal --record-calls $(ARGS)
+		tests/deploy -n $(JOBS) --dist loadfile --no-loadscope-reorder --record-calls $(ARGS)
 
 format: ## Format the code and apply the safe lint fixes
 	@tools/venv.sh dev

@@ -63,7 +63,7 @@ class Commits:
 
     async def _ask(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
         """By the node's own client, but nothing that the node does."""
-        with acting("test"):
+        with acting("other"):
             return await self.remote.ask(work)
 
     async def _scan(self, client: Any) -> list[dict[str, Any]]:

@@ -1,37 +1,39 @@
-"""The shop's own clients of AWS in this test process, watched: each call has to be one that the
-machines' role may make, as `deploy.aws.rights` gives it, and is written down.
+"""The shop's own clients of AWS in this test process, watched: what they call, and by which right of
+the machines' role (`deploy.aws.rights`) a machine may.
 
-A call that the role may not make is refused as AWS would refuse it, and fails the test during which
-it was made. What operators do (`init`, `copy`, `verify`) is held to their rights. Clients that tests
-open themselves are nobody's.
+Nothing is held up or refused here. What tests call themselves is nobody's, and operators (`init`,
+`copy`, `verify`) have rights of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from fnmatch import fnmatchcase
 from functools import wraps
 from typing import Any, Literal
 
-import botocore.exceptions as failures
+import botocore.session
 from aiobotocore.session import AioSession
 
 from deploy.aws.rights import Things, rights
 from storekeeper.media import s3
 from storekeeper.notify.sns import client as sns
-from storekeeper.store.dynamodb import bucket, checking, opening, remote, setup
+from storekeeper.store.dynamodb import bucket, opening, remote, setup
 from storekeeper.store.dynamodb import rights as tried
+from storekeeper.store.dynamodb.checking import Checker
 from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.tables import TABLES
 from storekeeper.telemetry.cloudwatch import client as cloudwatch
-from tests.support.iam import TOPICS_KEY, Grant, Need, grants, needs
+from tests.support.iam import TOPICS_KEY, Need, needs
 
-Principal = Literal["machine", "trial", "operator", "test"]
-# Who calls: by the context of the call, as some clients serve several.
-WHO: ContextVar[Principal] = ContextVar("who calls", default="machine")
-# Names differ from test to test, so they are patterns here; `tests/deploy/test_engine.py` holds the
-# policy that is deployed to the very names.
+# All that open clients.
+WATCHED = (bucket, cloudwatch, remote, s3, sns)
+# A right that is only tried must be there, and is no less superfluous for it.
+Who = Literal["machine", "trial", "other"]
+_who: ContextVar[Who] = ContextVar("who calls", default="machine")
+# Names differ from test to test; `tests/deploy/test_engine.py` knows those of a deployment.
 THINGS = Things(
     tables={table: f"arn:aws:dynamodb:*:*:table/*{table.name}" for table in TABLES},
     topics=["arn:aws:sns:*:*:*"],
@@ -41,71 +43,47 @@ THINGS = Things(
     releases="arn:aws:s3:::*releases*",
     secrets=["arn:aws:secretsmanager:*:*:secret:*"],
     logs=[f"arn:aws:logs:*:*:log-group:/storekeeper/*{streams}" for streams in ("", ":*")],
-    signal="arn:aws:cloudformation:*:*:stack/*",
     namespace="*",
 )
-# Beside a machine's, on each table; docs/dynamodb.md lists them.
-OF_OPERATORS = (
-    *("CreateTable", "UpdateTable", "DescribeTimeToLive", "UpdateTimeToLive"),
-    *("DescribeContinuousBackups", "UpdateContinuousBackups", "Scan", "Query"),
-)
-
-
-def statements() -> list[dict[str, Any]]:
-    """The policy of the role, as IAM has it."""
-    return [
-        {
-            "Effect": "Allow",
-            "Action": list(right.actions),
-            "Resource": list(right.resources),
-            "Condition": dict(right.conditions or {}),
-        }
-        for right in rights(THINGS)
-    ]
-
-
-OF_MACHINE = grants(statements())
-_OF_OPERATOR = [
-    *OF_MACHINE,
-    *(Grant(f"dynamodb:{action}", "arn:aws:dynamodb:*:*:table/*") for action in OF_OPERATORS),
+# Actions and resources; a resource may be a pattern.
+ALLOWED = [
+    Need(action, resource)
+    for right in rights(THINGS)
+    for action in right.actions
+    for resource in right.resources
 ]
 
 
+def allowing(need: Need) -> Need | None:
+    """The right by which the role may; None where it may not."""
+    found = (one for one in ALLOWED if one.action == need.action)
+    return next((one for one in found if fnmatchcase(need.resource, one.resource)), None)
+
+
 class Watch:
-    """`calls`: what a machine called, with what allows it. `denied`: what nothing allows."""
+    """`calls`: what a machine called, and by which right. `denied`: what the role doesn't allow."""
 
     def __init__(self) -> None:
         self.calls: set[str] = set()
         self.denied: list[str] = []
-        self._known: dict[tuple[Need, bool], Grant | None] = {}
 
     def see(self, params: dict[str, Any], model: Any, **_: Any) -> None:
-        """Called by the client before it makes anything of the call's parameters."""
-        who = WHO.get()
-        if who == "test":
+        """Called by a client before it makes anything of the call's parameters."""
+        who = _who.get()
+        if who == "other":
             return
-        service, operation = model.service_model.service_name, model.name
-        for need in needs(service, operation, params):
-            found = self._grant(need, who == "operator")
-            if found is None:
-                self.denied.append(f"{need.action} on {need.resource} ({who}'s)")
-                raise refusal(need, operation)
-            if who == "machine":
-                self.calls.add(f"{service}.{operation}: {found}")
-
-    def _grant(self, need: Need, is_operator: bool) -> Grant | None:
-        key = (need, is_operator)
-        if key not in self._known:
-            some = _OF_OPERATOR if is_operator else OF_MACHINE
-            self._known[key] = next((one for one in some if one.allows(need)), None)
-        return self._known[key]
-
-
-def refusal(need: Need, operation: str) -> failures.ClientError:
-    told = f"the role is not authorized to perform {need.action} on {need.resource}"
-    return failures.ClientError(
-        {"Error": {"Code": "AccessDeniedException", "Message": told}}, operation
-    )
+        call = f"{model.service_model.service_name}.{model.name}"
+        try:
+            wanted = needs(model.service_model.service_name, model.name, params)
+        except KeyError:
+            self.denied.append(f"{call}: tests.support.iam doesn't know what it needs")
+            return
+        for need in wanted:
+            right = allowing(need)
+            if right is None:
+                self.denied.append(f"{call}: {need.action} on {need.resource}")
+            elif who == "machine":
+                self.calls.add(f"{call}: {right.action} on {right.resource}")
 
 
 WATCH = Watch()
@@ -117,56 +95,44 @@ class WatchedSession(AioSession):
         self.register("provide-client-params", WATCH.see)
 
 
+def watched_session() -> botocore.session.Session:
+    """For what machines do beside the shop."""
+    session = botocore.session.Session()
+    session.register("provide-client-params", WATCH.see)
+    return session
+
+
 class OwnRemote(Remote):
-    """A test's own way to DynamoDB, for what no role of the shop does."""
+    """A test's own way to DynamoDB, for what no machine does."""
 
     async def _do(self, *given: Any, **more: Any) -> Any:
-        with acting("test"):
+        with acting("other"):
             return await super()._do(*given, **more)
 
 
 @contextmanager
-def acting(who: Principal) -> Iterator[None]:
-    token = WHO.set(who)
+def acting(who: Who) -> Iterator[None]:
+    """What an operator's command or a test does on the way is its own too."""
+    token = _who.set(who if _who.get() == "machine" else _who.get())
     try:
         yield
     finally:
-        WHO.reset(token)
+        _who.reset(token)
 
 
 def begin() -> None:
     """From now on, each client that the shop opens is watched."""
-    for module in (bucket, cloudwatch, remote, s3, sns):
+    for module in WATCHED:
         module.AioSession = WatchedSession  # type: ignore[attr-defined]
-    for module in (opening, setup):
-        module.create_tables = _by(setup.create_tables, "operator")  # type: ignore[attr-defined]
-    opening.copy_shop = _by(opening.copy_shop, "operator")
-    checker = checking.Checker
-    checker.differences = _by_async(checker.differences, "operator")  # type: ignore[method-assign]
-    tried._try_one = _trying(tried._try_one)
+    create_tables = acting("other")(setup.create_tables)
+    setup.create_tables = opening.create_tables = create_tables  # type: ignore[attr-defined]
+    opening.copy_shop = acting("other")(opening.copy_shop)
+    Checker.differences = _acting("other", Checker.differences)  # type: ignore[method-assign]
+    sns.SnsClient.make = _acting("other", sns.SnsClient.make)  # type: ignore[method-assign]
+    tried._try_one = _acting("trial", tried._try_one)
 
 
-def _by(work: Callable[..., Any], who: Principal) -> Callable[..., Any]:
-    @wraps(work)
-    def done(*given: Any, **more: Any) -> Any:
-        with acting(who):
-            return work(*given, **more)
-
-    return done
-
-
-def _trying(work: Callable[..., Any]) -> Callable[..., Any]:
-    """Rights are tried for their own sake; that isn't a use of them."""
-
-    @wraps(work)
-    async def done(*given: Any, **more: Any) -> Any:
-        with acting("trial" if WHO.get() == "machine" else WHO.get()):
-            return await work(*given, **more)
-
-    return done
-
-
-def _by_async(work: Callable[..., Any], who: Principal) -> Callable[..., Any]:
+def _acting(who: Who, work: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
     @wraps(work)
     async def done(*given: Any, **more: Any) -> Any:
         with acting(who):
