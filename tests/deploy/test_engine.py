@@ -116,9 +116,7 @@ def test_the_role_is_for_what_was_made_and_nothing_else(
     policy = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
     assert iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"] == []
     assert all(one["Effect"] == "Allow" for one in policy["Statement"])
-    found = [
-        (one["Action"], one["Resource"], one.get("Condition")) for one in policy["Statement"]
-    ]
+    found = [(one["Action"], one["Resource"], one.get("Condition")) for one in policy["Statement"]]
     assert found == [
         (_one_or_all(one.actions), _one_or_all(one.resources), one.conditions)
         for one in rights(_things(outputs))

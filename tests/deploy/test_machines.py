@@ -75,7 +75,7 @@ def test_keys_are_fetched_from_secrets_manager_for_root_alone(
 ) -> None:
     local_engines.use_local_credentials(monkeypatch)
     monkeypatch.setenv("AWS_ENDPOINT_URL", local_engines.url("ministack"))
-    own = botocore.session.get_session().create_client("secretsmanager")
+    own: Any = botocore.session.get_session().create_client("secretsmanager")
     kept = json.dumps({"current": CURRENT, "next": NEXT, "previous": PREVIOUS})
     places = PLACES._replace(
         signing_keys=own.create_secret(Name=uuid4().hex, SecretString=kept)["ARN"],

@@ -95,9 +95,9 @@ class WatchedSession(AioSession):
         self.register("provide-client-params", WATCH.see)
 
 
-def watched_session() -> botocore.session.Session:
-    """For what machines do beside the shop."""
-    session = botocore.session.Session()
+def watched_session() -> Any:
+    """A session of botocore, for what machines do beside the shop."""
+    session: Any = botocore.session.Session()
     session.register("provide-client-params", WATCH.see)
     return session
 
