@@ -31,7 +31,7 @@ from storekeeper.store.dynamodb.setup import create_tables as create_tables_at
 from storekeeper.store.dynamodb.views import Views
 from tests.dynamodb.looking import Looker, shop_and_looker
 from tests.support import local_engines
-from tests.support.builders import a_product, an_order, creating, moving
+from tests.support.builders import a_product, an_order, creating, moving, revised
 from tests.support.role import OwnRemote
 from tools.engines.launch import running
 
@@ -282,6 +282,25 @@ async def test_parts_of_a_long_order_go_when_it_gets_shorter(on_tables) -> None:
         await shop.store.commit(ChangeSet(puts=(Put(shorter),)))
         await up_to_date(shop)
         assert {item["sk"] for item in await looker.all("orders")} == {"order"}
+
+
+async def test_parts_of_a_long_product_go_when_it_gets_shorter(on_tables) -> None:
+    noise = random.Random(1)
+
+    def text(letters: int) -> str:
+        """In a script with so many letters that nothing makes it much smaller."""
+        return "".join(chr(noise.randrange(0x20000, 0x2EBE0)) for _ in range(letters))
+
+    attributes = {text(200): text(1_000) for _ in range(100)}
+    product = a_product("LONG", attributes=attributes, description=text(20_000))
+    async with shop_and_looker(on_tables) as (shop, looker):
+        await shop.store.commit(creating(product))
+        await up_to_date(shop)
+        assert await looker.item("products", product.id, "product#packed#0001")
+        shorter = revised(product, attributes={}, description="A mug")
+        await shop.store.commit(ChangeSet(puts=(Put(shorter),)))
+        await up_to_date(shop)
+        assert {item["sk"] for item in await looker.all("products")} == {"product"}
 
 
 async def test_init_adds_indexes_that_an_earlier_version_did_not_have(on_tables) -> None:

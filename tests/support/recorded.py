@@ -64,13 +64,11 @@ def differences(listed: set[str], made: set[str], *, is_whole: bool) -> list[str
 
 def _is_whole(config: pytest.Config) -> bool:
     """All tests ran, and none was left out."""
-    option = config.option
-    chosen = (option.ignore, option.deselect, option.keyword, option.markexpr, option.lf)
+    chosen = ("ignore", "deselect", "keyword", "markexpr", "lf", "collectonly")
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", ())
     return (
         config.args_source is pytest.Config.ArgsSource.TESTPATHS
-        and not any(chosen)
-        and not option.collectonly
+        and not any(config.getoption(name, None) for name in chosen)
         and not any(map(local_engines.missed_by, skipped))
     )

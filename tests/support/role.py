@@ -20,9 +20,8 @@ from aiobotocore.session import AioSession
 from deploy.aws.rights import Things, rights
 from storekeeper.media import s3
 from storekeeper.notify.sns import client as sns
-from storekeeper.store.dynamodb import bucket, opening, remote, setup
+from storekeeper.store.dynamodb import bucket, checking, opening, remote, setup
 from storekeeper.store.dynamodb import rights as tried
-from storekeeper.store.dynamodb.checking import Checker
 from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.tables import TABLES
 from storekeeper.telemetry.cloudwatch import client as cloudwatch
@@ -127,7 +126,10 @@ def begin() -> None:
     create_tables = acting("other")(setup.create_tables)
     setup.create_tables = opening.create_tables = create_tables  # type: ignore[attr-defined]
     opening.copy_shop = acting("other")(opening.copy_shop)
-    Checker.differences = _acting("other", Checker.differences)  # type: ignore[method-assign]
+    # What `verify` looks at is its own; it brings the tables up as any machine does.
+    checking.ask_for_rights = _acting("other", checking.ask_for_rights)  # type: ignore[attr-defined]
+    checking._page = _acting("other", checking._page)
+    checking.Checker._read = _acting("other", checking.Checker._read)  # type: ignore[method-assign]
     sns.SnsClient.make = _acting("other", sns.SnsClient.make)  # type: ignore[method-assign]
     tried._try_one = _acting("trial", tried._try_one)
 
