@@ -48,6 +48,7 @@ class Recorder:
             FILE.write_text(_HEAD + "".join(f"{line}\n" for line in sorted(self._calls)))
         elif told := differences(recorded(), self._calls, is_whole=_is_whole(self._config)):
             reporter: Any = self._config.pluginmanager.get_plugin("terminalreporter")
+            reporter.ensure_newline()
             for line in told:
                 reporter.write_line(line, red=True)
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
