@@ -4,7 +4,8 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run run-aws-local test check bench screenshots soak lock format clean deploy deploy-plan
+.PHONY: help run run-aws-local test check bench screenshots soak lock format clean deploy deploy-plan \
+	record-calls
 
 PYTHON ?=
 ARGS ?=
@@ -68,6 +69,11 @@ soak: ## The long property, fuzz and fault runs (an hour and more)
 	HYPOTHESIS_PROFILE=soak $(bin)/python -m pytest tests/domain tests/contract tests/csv tests/api \
 		-n $(JOBS) --timeout 0 $(ARGS)
 	$(bin)/python -m benchmarks kill --rounds 200
+
+record-calls: ## List anew what machines call at AWS (tests/deploy/recorded_calls.txt)
+	@tools/venv.sh dev
+	$(bin)/python -m pytest tests/contract tests/faults tests/dynamodb tests/media tests/notify tests/watch \
+		tests/deploy -n $(JOBS) --dist loadfile --no-loadscope-reorder --record-calls $(ARGS)
 
 format: ## Format the code and apply the safe lint fixes
 	@tools/venv.sh dev

@@ -6,12 +6,15 @@ import importlib.util
 import json
 import re
 import shlex
+import stat
 import subprocess
 from pathlib import Path
 from shutil import which
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
+import botocore.session
 import pytest
 
 from deploy.aws import machines, rotation
@@ -19,7 +22,7 @@ from deploy.aws.settings import read
 from storekeeper.config import load
 from tests.deploy.templates import Assembly
 from tests.deploy.test_settings import GOOD
-from tests.support import local_engines
+from tests.support import local_engines, role
 
 CURRENT, NEXT, PREVIOUS = "c" * 64, "n" * 64, "p" * 64
 PLACES = machines.Places(
@@ -66,19 +69,31 @@ def test_the_shop_takes_the_settings_and_keys_of_a_machine() -> None:
     assert found.public_url == "https://shop.example.com"
 
 
-def test_each_secret_is_asked_for_by_its_own_name() -> None:
-    asked = []
-
-    class Client:
-        def get_secret_value(self, **given: str) -> dict[str, str]:
-            asked.append(given["SecretId"])
-            return {"SecretString": json.dumps({"current": CURRENT})}
-
-    given = read(GOOD)
-    without_cache = PLACES._replace(cache_password="", cache_address="")
-    lines = fetch_secrets().fetch(machines.secrets(given, without_cache), Client())
-    assert asked == [PLACES.signing_keys]
-    assert lines == [f"STOREKEEPER_SECRET_KEY={CURRENT}"]
+@pytest.mark.parametrize("address", ["", PLACES.cache_address], ids=["alone", "with a cache"])
+def test_keys_are_fetched_from_secrets_manager_for_root_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    local_engines.use_local_credentials(monkeypatch)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", local_engines.url("ministack"))
+    own: Any = botocore.session.get_session().create_client("secretsmanager")
+    kept = json.dumps({"current": CURRENT, "next": NEXT, "previous": PREVIOUS})
+    places = PLACES._replace(
+        signing_keys=own.create_secret(Name=uuid4().hex, SecretString=kept)["ARN"],
+        cache_password=own.create_secret(Name=uuid4().hex, SecretString="secret")["ARN"],
+        cache_address=address,
+    )
+    for name, value in machines.secrets(read(GOOD), places).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(botocore.session, "get_session", role.watched_session)
+    target = tmp_path / "keys.env"
+    fetch_secrets().main(target)
+    cache = [f"STOREKEEPER_CACHE_URL=valkeys://shop:secret@{address}"] if address else []
+    assert target.read_text().splitlines() == [
+        f"STOREKEEPER_SECRET_KEY={CURRENT}",
+        f"STOREKEEPER_OLD_SECRET_KEYS={NEXT},{PREVIOUS}",
+        *cache,
+    ]
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
 
 
 def test_tokens_are_taken_through_a_renewal_of_keys() -> None:
