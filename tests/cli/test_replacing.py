@@ -109,7 +109,7 @@ def test_ready_asks_the_server_that_the_settings_name(terminal):
 
 def test_ready_waits_for_a_server_that_is_being_opened(terminal):
     with held_socket() as listening:
-        url = "http://127.0.0.1:%d" % listening.getsockname()[1]
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         asking = [*COMMAND, "ready", "--wait", "60", url]
         with (
             subprocess.Popen(
