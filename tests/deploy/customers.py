@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import sqlite3
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from tests.cli.terminal import PATIENCE_S, Terminal, eventually
 
 SKU = "MUG"
 STOCK = 1_000_000
+# Of one customer, between two orders: enough for some to be under way at any moment.
+PAUSE_S = 0.02
 
 
 @dataclass
@@ -50,13 +53,15 @@ def place(http: httpx.Client, url: str, key: str) -> httpx.Response:
 
 @contextlib.contextmanager
 def ordering(url: str, *, customers: int = 4, prefix: str = "k", **client: Any) -> Iterator[Told]:
-    """Each sends one order after the other, each under a key of its own and only once."""
+    """Each sends one order after the other, each under a key of its own and only once, and, as
+    proxies are told to, each on a connection of its own."""
+    once = httpx.Limits(max_keepalive_connections=0)
     told, is_over = Told(), threading.Event()
 
     def customer(number: int) -> None:
-        with httpx.Client(timeout=PATIENCE_S, trust_env=False, **client) as http:
+        with httpx.Client(timeout=PATIENCE_S, trust_env=False, limits=once, **client) as http:
             for turn in itertools.count():
-                if is_over.is_set():
+                if is_over.wait(PAUSE_S):
                     return
                 key = f"{prefix}-{number}-{turn}"
                 try:
@@ -82,9 +87,7 @@ def ordering(url: str, *, customers: int = 4, prefix: str = "k", **client: Any) 
 
 def assert_all_there_once(told: Told, database: Path) -> None:
     """Every order that was acknowledged is there, and nothing but these."""
-    import sqlite3
-
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as shop:
-        kept = [id for (id,) in shop.execute('SELECT id FROM orders')]
+        kept = [id for (id,) in shop.execute("SELECT id FROM orders")]
     assert sorted(kept) == sorted(told.orders.values())
     assert told.failures == []

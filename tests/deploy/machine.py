@@ -54,7 +54,7 @@ cat >"$1/bin/storekeeper" <<END
 PYTHONPATH=$1/src exec {sys.executable} -m storekeeper "\\$@"
 END
 chmod +x "$1/bin/storekeeper"
-cp -r "$root/src" "$1/src"
+cp -a "$root/src" "$1/src"
 """
 
 
