@@ -91,6 +91,7 @@ use() {
     install -D -m 755 "$release/share/shop.sh" "$home/bin/shop"
     ln -sfn "$release" "$home/current.new"
     mv -T "$home/current.new" "$home/current"
+    rm -f "$state/refused-release"
     "$systemctl" daemon-reload
 }
 

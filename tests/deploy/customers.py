@@ -17,8 +17,8 @@ from tests.cli.terminal import PATIENCE_S, Terminal, eventually
 
 SKU = "MUG"
 STOCK = 1_000_000
-# Of one customer, between two orders: enough for some to be under way at any moment.
-PAUSE_S = 0.02
+# Of one customer, between two orders: the processor is the shop's most of the time.
+PAUSE_S = 0.1
 
 
 @dataclass

@@ -28,9 +28,11 @@ stop() {
     while runs "$pid"; do sleep 0.02; done
     rm "$RUN/pid"
 }
+prepare() { "$HOME_OF_SHOP/current/share/prepare.sh" >>"$RUN/log" 2>&1; }
 start() {
     export STOREKEEPER_CONFIG=$SETTINGS/storekeeper.toml
-    "$HOME_OF_SHOP/current/share/prepare.sh" >>"$RUN/log" 2>&1 || return 1
+    # A second time as Restart= and waiting customers have it, before whoever asked hears of it.
+    prepare || prepare || return 1
     setsid bash -c 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$HOME_OF_SHOP/current/bin/storekeeper" serve \\
         3<&"$HELD"' </dev/null >>"$RUN/log" 2>&1 &
     echo $! >"$RUN/pid"
@@ -77,7 +79,13 @@ class Machine:
         systemctl = folder / "systemctl"
         systemctl.write_text(_SYSTEMCTL)
         systemctl.chmod(stat.S_IRWXU)
-        kept = {name: text for name, text in os.environ.items() if "STOREKEEPER" not in name}
+        # Every start would compile all anew.
+        others = ("STOREKEEPER", "PYTHONDONTWRITEBYTECODE")
+        kept = {
+            name: text
+            for name, text in os.environ.items()
+            if not any(other in name for other in others)
+        }
         self.environment = {
             **kept,
             "HOME_OF_SHOP": str(self.home),
@@ -91,6 +99,7 @@ class Machine:
             "SHOP_USER": "",
             "PACKAGES": "none",
             "PATIENCE": "20",
+            "PAUSE": "0",
             "PYTHON": sys.executable,
             "STOREKEEPER_PORT": str(self.port),
             "STOREKEEPER_REQUESTS_PER_MINUTE": "0",

@@ -91,6 +91,7 @@ def test_a_release_that_is_not_ready_is_taken_back_and_nothing_is_lost(machine: 
         worse = machine.install(machine.checkout("3.0.0", migrates=True, is_broken=True), "upgrade")
         assert worse.returncode == 1
         assert "with all that was ordered" in worse.stderr
+        assert machine.log().count("first a backup") == 1, "a release that failed isn't tried again"
         told.grows(20)
     assert machine.version == "1.0.0"
     assert schema_of(machine.state / "shop.db") == before
