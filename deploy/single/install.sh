@@ -13,7 +13,6 @@ units=${UNITS:-/etc/systemd/system}
 journal=${JOURNAL:-/etc/systemd}
 caddy=${CADDY:-/etc/caddy}
 nginx=${NGINX:-/etc/nginx}
-webroot=${WEBROOT:-/var/www/letsencrypt}
 user=${SHOP_USER-storekeeper}
 packages=${PACKAGES:-apt-get}
 systemctl=${SYSTEMCTL:-systemctl}
@@ -158,16 +157,14 @@ put_caddy() {
 }
 
 put_nginx() {
-    local domain=$1 email=$2 sites=$nginx/conf.d
+    local domain=$1 email=$2 sites=$nginx/conf.d webroot=/var/www/letsencrypt
     [[ -n $email ]] || fail "certbot needs --email"
     mkdir -p "$webroot"
-    filled "$here/nginx-http.conf" HTTP_PORT=80 "DOMAIN=$domain" "WEBROOT=$webroot" \
-        >"$sites/storekeeper-http.conf"
+    filled "$here/nginx-http.conf" "DOMAIN=$domain" >"$sites/storekeeper-http.conf"
     "$systemctl" reload-or-restart nginx
     certbot certonly --non-interactive --agree-tos --email "$email" --webroot --webroot-path "$webroot" \
         --domain "$domain" --keep-until-expiring --deploy-hook "systemctl reload nginx"
-    filled "$here/nginx.conf" TLS_PORT=443 "DOMAIN=$domain" "SERVERS=server 127.0.0.1:8000;" \
-        "CERTIFICATES=/etc/letsencrypt/live/$domain" >"$sites/storekeeper.conf"
+    filled "$here/nginx.conf" "DOMAIN=$domain" >"$sites/storekeeper.conf"
     "$systemctl" reload-or-restart nginx
 }
 

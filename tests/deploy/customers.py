@@ -52,7 +52,9 @@ def place(http: httpx.Client, url: str, key: str) -> httpx.Response:
 
 
 @contextlib.contextmanager
-def ordering(url: str, *, customers: int = 4, prefix: str = "k", **client: Any) -> Iterator[Told]:
+def ordering(
+    url: str, *, customers: int = 4, pause_s: float = PAUSE_S, **client: Any
+) -> Iterator[Told]:
     """Each sends one order after the other, each under a key of its own and only once, and, as
     proxies are told to, each on a connection of its own."""
     once = httpx.Limits(max_keepalive_connections=0)
@@ -61,9 +63,9 @@ def ordering(url: str, *, customers: int = 4, prefix: str = "k", **client: Any) 
     def customer(number: int) -> None:
         with httpx.Client(timeout=PATIENCE_S, trust_env=False, limits=once, **client) as http:
             for turn in itertools.count():
-                if is_over.wait(PAUSE_S):
+                if is_over.wait(pause_s):
                     return
-                key = f"{prefix}-{number}-{turn}"
+                key = f"k-{number}-{turn}"
                 try:
                     answer = place(http, url, key)
                 except httpx.HTTPError as error:
