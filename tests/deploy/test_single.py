@@ -13,11 +13,13 @@ import httpx
 import pytest
 
 from storekeeper.config import load
+from tests.deploy import units
 from tests.deploy.customers import Told, assert_all_there_once, ordering, place, stock_up
 from tests.deploy.machine import Machine
 from tests.support.handing import held_socket
 from tests.support.processes import ROOT
 
+SINGLE = ROOT / "deploy/single"
 INSTALL = ("install", "--domain", "shop.example.com", "--proxy", "none", "--currency", "GBP")
 
 
@@ -108,6 +110,12 @@ def test_a_release_that_is_not_ready_is_taken_back_and_nothing_is_lost(machine: 
     assert not machine.home.exists()
     assert not list(machine.units.iterdir())
     assert (machine.state / "shop.db").exists()
+
+
+def test_the_units_are_sound_and_give_the_shop_little_to_misuse(tmp_path: Path) -> None:
+    found = [*SINGLE.glob("*.service"), *SINGLE.glob("*.socket")]
+    assert len(found) >= 2
+    units.judge(tmp_path, found, exposure=20)
 
 
 @pytest.mark.parametrize(
