@@ -106,11 +106,14 @@ tidy() {
         sort -rn | tail -n "+$((kept_backups + 1))" | cut -d' ' -f2- | xargs -r -d '\n' rm -f
 }
 
-filled() { # FILE, then NAME=VALUE for each @NAME@ in it
+filled() { # FILE, then NAME=VALUE for each @NAME@ or {$NAME} in it
     local text pair
     text=$(<"$1")
     shift
-    for pair in "$@"; do text=${text//@${pair%%=*}@/${pair#*=}}; done
+    for pair in "$@"; do
+        text=${text//@${pair%%=*}@/${pair#*=}}
+        text=${text//\{\$${pair%%=*}\}/${pair#*=}}
+    done
     printf '%s\n' "$text"
 }
 

@@ -4,7 +4,7 @@ are the test's own."""
 from __future__ import annotations
 
 import contextlib
-import datetime
+import datetime as dt
 import ipaddress
 import os
 import socket
@@ -109,13 +109,12 @@ def caddy(folder: Path, server: str) -> Iterator[str]:
     require("caddy")
     folder.mkdir()
     port = free_port()
-    swaps = {f"{DOMAIN} {{": f"http://127.0.0.1:{port} {{", "127.0.0.1:8000 {": f"{server} {{"}
-    text = (FOLDER / "Caddyfile").read_text()
     file, log = folder / "Caddyfile", folder / "log"
+    local = "{\n\tadmin off\n\tdefault_bind 127.0.0.1\n}\n"
+    file.write_text(local + (FOLDER / "Caddyfile").read_text())
     options = ["--adapter", "caddyfile", "--config", str(file)]
-    environment = {**os.environ, "HOME": str(folder)}
+    environment = {**os.environ, "HOME": str(folder), "DOMAIN": DOMAIN, "SHOP": server}
     with log.open("w") as told:
-        file.write_text(_swapped(text, {}))
         judged = subprocess.run(
             ["caddy", "validate", *options],
             env=environment,
@@ -125,7 +124,7 @@ def caddy(folder: Path, server: str) -> Iterator[str]:
             check=False,
         )
         assert judged.returncode == 0, log.read_text()
-        file.write_text("{\n\tadmin off\n\tdefault_bind 127.0.0.1\n}\n" + _swapped(text, swaps))
+        environment["DOMAIN"] = f"http://127.0.0.1:{port}"
         with ended_after(
             subprocess.Popen(["caddy", "run", *options], env=environment, stdout=told, stderr=told)
         ) as process:
@@ -147,7 +146,7 @@ def certificate(folder: Path) -> None:
     folder.mkdir()
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, DOMAIN)])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     names = [x509.DNSName(DOMAIN), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     made = (
         x509.CertificateBuilder()
@@ -155,8 +154,8 @@ def certificate(folder: Path) -> None:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())

@@ -7,14 +7,16 @@ import contextlib
 import re
 import ssl
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.cli.terminal import Served, Terminal
+from tests.cli.terminal import PATIENCE_S, Served, Terminal
 from tests.deploy import proxies
 from tests.deploy.customers import assert_all_there_once, ordering, stock_up
+from tools.engines.launch import free_port
 
 
 class Node:
@@ -32,11 +34,6 @@ class Node:
             **environment,
         }
 
-    @contextlib.contextmanager
-    def serving(self) -> Iterator[Served]:
-        with self.terminal.serving() as served:
-            yield served
-
     @property
     def orders(self) -> int:
         """How many it took, by its log."""
@@ -52,7 +49,7 @@ def address(served: Served) -> str:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     node = Node(tmp_path_factory.mktemp("proxied"), "node", STOREKEEPER_REQUESTS_PER_MINUTE="60")
     node.terminal.ok("init")
-    with node.serving() as served:
+    with node.terminal.serving() as served:
         yield served
 
 
@@ -68,9 +65,7 @@ def proxied(request: pytest.FixtureRequest, shop: Served, tmp_path: Path) -> Ite
         yield stack.enter_context(httpx.Client(verify=trust, trust_env=False, base_url=url))
 
 
-def test_what_is_for_operators_is_kept_from_the_public(
-    shop: Served, proxied: httpx.Client
-) -> None:
+def test_what_is_for_operators_is_kept_from_the_public(shop: Served, proxied: httpx.Client) -> None:
     for path in ("/metrics", "/readyz"):
         assert shop.get(path).status_code == 200
         ways = (path, f"{path}/", f"{path}/x", f"/{path}", f"/.{path}", f"/x/..{path}")
@@ -109,6 +104,21 @@ def test_plain_http_is_led_to_tls(shop: Served, tmp_path: Path) -> None:
         assert answer.headers["location"] == f"https://{proxies.DOMAIN}/shop?q=a"
 
 
+def test_caddy_lets_customers_wait_while_no_server_is_there(tmp_path: Path) -> None:
+    """As in containers, where nobody holds the socket while one is replaced."""
+    port = free_port()
+    node = Node(tmp_path, "node")
+    with (
+        proxies.caddy(tmp_path / "caddy", f"127.0.0.1:{port}") as url,
+        ThreadPoolExecutor(1) as waiting,
+    ):
+        answer = waiting.submit(httpx.get, f"{url}/healthz", timeout=PATIENCE_S)
+        with pytest.raises(TimeoutError):
+            answer.result(0.5)
+        with node.terminal.serving("--port", str(port)):
+            assert answer.result().status_code == 200
+
+
 def test_servers_are_replaced_one_after_the_other_and_nobody_notices(tmp_path: Path) -> None:
     """Each is taken out of nginx's list, told to end and replaced by the next, as docs/single.md
     has it."""
@@ -124,16 +134,15 @@ def test_servers_are_replaced_one_after_the_other_and_nobody_notices(tmp_path: P
     nodes[0].terminal.ok("init")
     stock_up(nodes[0].terminal)
     with contextlib.ExitStack() as stack:
-        first, second = (stack.enter_context(node.serving()) for node in nodes[:2])
+        first, second = (stack.enter_context(node.terminal.serving()) for node in nodes[:2])
         both = [address(first), address(second)]
         running = stack.enter_context(proxies.nginx(tmp_path / "nginx", both))
         with ordering(running.url, pause_s=0.02, verify=running.trust) as told:
             told.grows(30)
-            assert min(node.orders for node in nodes[:2]) > 0
 
             running.reload([address(second)])
             assert first.stop() == 0
-            third = stack.enter_context(nodes[2].serving())
+            third = stack.enter_context(nodes[2].terminal.serving())
             running.reload([address(second), address(third)])
             told.grows(30)
 
@@ -142,10 +151,10 @@ def test_servers_are_replaced_one_after_the_other_and_nobody_notices(tmp_path: P
             # One that is gone and named still harms nobody.
             running.reload([address(second), address(third)])
             told.grows(30)
-            fourth = stack.enter_context(nodes[3].serving())
+            fourth = stack.enter_context(nodes[3].terminal.serving())
             running.reload([address(third), address(fourth)])
             told.grows(30)
-        assert min(node.orders for node in nodes) > 0, "each had its share"
-        assert "refused" in running.log()
+    assert min(node.orders for node in nodes) > 0, "each had its share"
+    assert "refused" in running.log()
     assert_all_there_once(told, tmp_path / "shop.db")
     assert len(told.orders) == sum(node.orders for node in nodes)

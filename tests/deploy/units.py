@@ -21,7 +21,7 @@ def judge(folder: Path, units: Iterable[Path], *, exposure: int) -> None:
     if which("systemd-analyze") is None:
         not_tested("units of machines", "There is no systemd-analyze. Install systemd")
     copies = [_copied(unit, folder) for unit in units]
-    assert (0, "") == _analyzed("verify", "--man=no", *copies)
+    assert _analyzed("verify", "--man=no", *copies) == (0, "")
     for copy in copies:
         if copy.endswith(".service"):
             code, told = _analyzed("security", "--offline=yes", f"--threshold={exposure}", copy)
