@@ -269,7 +269,7 @@ do_rollback() {
 
 do_remove() {
     local unit
-    for unit in storekeeper-backup.service storekeeper.service storekeeper.socket; do
+    for unit in storekeeper.socket storekeeper.service storekeeper-backup.service; do
         [[ ! -e $units/$unit ]] || "$systemctl" disable --now "$unit"
         rm -rf "${units:?}/$unit" "${units:?}/$unit.d"
     done
