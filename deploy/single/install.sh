@@ -13,6 +13,7 @@ units=${UNITS:-/etc/systemd/system}
 journal=${JOURNAL:-/etc/systemd}
 caddy=${CADDY:-/etc/caddy}
 nginx=${NGINX:-/etc/nginx}
+webroot=${WEBROOT:-/var/www/letsencrypt} # as in nginx-http.conf
 user=${SHOP_USER-storekeeper}
 packages=${PACKAGES:-apt-get}
 systemctl=${SYSTEMCTL:-systemctl}
@@ -160,8 +161,7 @@ put_caddy() {
 }
 
 put_nginx() {
-    local domain=$1 email=$2 sites=$nginx/conf.d webroot=/var/www/letsencrypt
-    [[ -n $email ]] || fail "certbot needs --email"
+    local domain=$1 email=$2 sites=$nginx/conf.d
     mkdir -p "$webroot"
     filled "$here/nginx-http.conf" "DOMAIN=$domain" >"$sites/storekeeper-http.conf"
     "$systemctl" reload-or-restart nginx
@@ -186,6 +186,7 @@ do_install() {
     [[ $domain =~ ^[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?$ ]] ||
         fail "--domain needs the shop's name, such as shop.example.com"
     [[ $proxy =~ ^(caddy|nginx|none)$ ]] || fail "--proxy is caddy, nginx or none"
+    [[ $proxy != nginx || -n $email ]] || fail "certbot, for nginx, needs --email"
     [[ $currency =~ ^[A-Z]{3}$ ]] || fail "--currency needs a code such as EUR"
     [[ -z $(link_of current) ]] || fail "there is a shop at $home already; use upgrade"
     install_packages "$proxy"

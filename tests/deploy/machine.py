@@ -39,7 +39,7 @@ start() {
 }
 echo "$*" >>"$RUN/asked"
 case $1 in
-    daemon-reload) ;;
+    daemon-reload | reload-or-restart) ;;
     restart) stop && start ;;
     enable) start ;;
     disable) stop ;;
@@ -72,13 +72,14 @@ class Machine:
         self.settings = folder / "settings"
         self.units = folder / "units"
         self.run = folder / "run"
-        for place in (self.run, self.units):
-            place.mkdir()
+        programs = folder / "programs"
+        for place in (self.run, self.units, programs, folder / "caddy", folder / "nginx/conf.d"):
+            place.mkdir(parents=True)
+        _program(programs / "certbot", '#!/bin/sh\necho "$@" >"$RUN/certbot"\n')
         self.first = folder
         self._held = listening.fileno()
         systemctl = folder / "systemctl"
-        systemctl.write_text(_SYSTEMCTL)
-        systemctl.chmod(stat.S_IRWXU)
+        _program(systemctl, _SYSTEMCTL)
         # Every start would compile all anew.
         others = ("STOREKEEPER", "PYTHONDONTWRITEBYTECODE")
         kept = {
@@ -88,11 +89,15 @@ class Machine:
         }
         self.environment = {
             **kept,
+            "PATH": f"{programs}:{kept['PATH']}",
             "HOME_OF_SHOP": str(self.home),
             "STATE": str(self.state),
             "SETTINGS": str(self.settings),
             "UNITS": str(self.units),
             "JOURNAL": str(folder / "journal"),
+            "CADDY": str(folder / "caddy"),
+            "NGINX": str(folder / "nginx"),
+            "WEBROOT": str(folder / "webroot"),
             "RUN": str(self.run),
             "SYSTEMCTL": str(systemctl),
             "HELD": str(self._held),
@@ -165,6 +170,11 @@ class Machine:
         pid = self.run / "pid"
         if pid.exists():
             os.kill(int(pid.read_text()), signal.SIGTERM)
+
+
+def _program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(stat.S_IRWXU)
 
 
 def _swap(path: Path, old: str, new: str) -> None:

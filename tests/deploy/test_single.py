@@ -20,16 +20,24 @@ from tests.support.handing import held_socket
 from tests.support.processes import ROOT
 
 SINGLE = ROOT / "deploy/single"
-INSTALL = ("install", "--domain", "shop.example.com", "--proxy", "none", "--currency", "GBP")
+INSTALL = ("install", "--domain", "shop.example.com", "--currency", "GBP")
+WITH_NGINX = ("--proxy", "nginx", "--email", "ops@example.com")
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
+def proxy(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The options for what stands before the shop; Caddy where a test doesn't say."""
+    return getattr(request, "param", ())
+
+
+@pytest.fixture
+def machine(tmp_path: Path, proxy: tuple[str, ...]) -> Iterator[Machine]:
     with held_socket() as listening:
         machine = Machine(tmp_path, listening)
         try:
             machine.first = machine.checkout("1.0.0")
-            machine.ok(machine.first, *INSTALL)
+            (tmp_path / "caddy/Caddyfile").write_text("# of the distribution\n")
+            machine.ok(machine.first, *INSTALL, *proxy)
             stock_up(machine.terminal)
             yield machine
         finally:
@@ -54,17 +62,20 @@ def test_an_update_with_a_migration_and_back_turns_nobody_away(machine: Machine)
     found = load(file=settings)
     assert (found.public_url, found.trusted_proxies) == ("https://shop.example.com", ("127.0.0.1",))
     assert (found.database, found.currency) == (str(machine.state / "shop.db"), "GBP")
+    assert "shop.example.com {" in (machine.folder / "caddy/Caddyfile").read_text()
+    before = (machine.folder / "caddy/Caddyfile.before-storekeeper").read_text()
+    assert before == "# of the distribution\n"
     assert "use upgrade" in machine.install(machine.first, *INSTALL).stderr
     assert "in use already" in machine.ok(machine.first, "upgrade")
 
     second = machine.checkout("2.0.0", migrates=True)
-    before = schema_of(machine.state / "shop.db")
+    schema = schema_of(machine.state / "shop.db")
     with ordering(machine.url) as told:
         told.grows(20)
         machine.ok(second, "upgrade")
         told.grows(20)
     assert machine.version == "2.0.0"
-    assert schema_of(machine.state / "shop.db") == before + 1
+    assert schema_of(machine.state / "shop.db") == schema + 1
     assert_all_there_once(told, machine.state / "shop.db")
     ordered_first(told, machine)
 
@@ -75,20 +86,27 @@ def test_an_update_with_a_migration_and_back_turns_nobody_away(machine: Machine)
     (backup,) = (machine.state / "backups").glob("before-2.0.0-*.db")
     machine.ok(second, "rollback", "--restore")
     assert machine.version == "1.0.0"
-    assert schema_of(machine.state / "shop.db") == schema_of(backup) == before
+    assert schema_of(machine.state / "shop.db") == schema_of(backup) == schema
     machine.terminal.ok("verify")
     (aside,) = machine.state.glob("shop.db.before-restore-*")
     assert_all_there_once(told, aside)
 
 
+@pytest.mark.parametrize("proxy", [WITH_NGINX], indirect=True)
 def test_a_release_that_is_not_ready_is_taken_back_and_nothing_is_lost(machine: Machine) -> None:
+    assert "--domain shop.example.com" in (machine.run / "certbot").read_text()
+    sites = [path.read_text() for path in (machine.folder / "nginx/conf.d").iterdir()]
+    assert len(sites) == 2
+    assert all("server_name shop.example.com;" in site for site in sites)
+    asked = len((machine.run / "asked").read_text().splitlines())
     before = schema_of(machine.state / "shop.db")
     with ordering(machine.url) as told:
         told.grows(20)
         broken = machine.install(machine.checkout("2.0.0", is_broken=True), "upgrade")
         assert broken.returncode == 1
         assert "went on with" in broken.stderr
-        assert len((machine.run / "asked").read_text().splitlines()) == 2, "nothing was restarted"
+        now_asked = len((machine.run / "asked").read_text().splitlines())
+        assert now_asked == asked, "nothing was restarted"
         told.grows(20)
         worse = machine.install(machine.checkout("3.0.0", migrates=True, is_broken=True), "upgrade")
         assert worse.returncode == 1
@@ -124,6 +142,7 @@ def test_the_units_are_sound_and_give_the_shop_little_to_misuse(tmp_path: Path) 
         (("install", "--domain", "shop example"), "--domain"),
         (("install", "--domain", "shop.example.com", "--proxy", "apache"), "--proxy"),
         (("install", "--domain", "shop.example.com", "--currency", "euro"), "--currency"),
+        (("install", "--domain", "shop.example.com", "--proxy", "nginx"), "--email"),
         (("install", "--domain"), "--domain"),
         (("upgrade",), "use install"),
         (("rollback",), "no release before"),
