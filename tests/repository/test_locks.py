@@ -25,12 +25,16 @@ def pins(lock: Path) -> dict[str, tuple[str, str]]:
     return {name: (version, hashes) for name, version, hashes in PIN.findall(lock.read_text())}
 
 
-@pytest.mark.parametrize("lock", [RUNTIME, SINGLE, EVERYTHING], ids=lambda lock: lock.parent.name + lock.name)
+@pytest.mark.parametrize(
+    "lock", [RUNTIME, SINGLE, EVERYTHING], ids=lambda lock: lock.parent.name + lock.name
+)
 def test_a_lock_names_no_host_and_no_machine(lock: Path) -> None:
     assert not re.findall(r"://|^-|^\s+#.* /", lock.read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("lock", [RUNTIME, SINGLE, EVERYTHING], ids=lambda lock: lock.parent.name + lock.name)
+@pytest.mark.parametrize(
+    "lock", [RUNTIME, SINGLE, EVERYTHING], ids=lambda lock: lock.parent.name + lock.name
+)
 def test_every_package_of_a_lock_is_pinned_by_hash(lock: Path) -> None:
     packages = re.findall(r"^[a-z0-9][^\n]*", lock.read_text(), re.MULTILINE)
     assert len(packages) == len(pins(lock)) > 0
