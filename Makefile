@@ -88,6 +88,8 @@ lock: ## Write the lock files anew (ARGS=--upgrade: take the latest releases)
 		--extra dev --extra aws --extra valkey --extra deploy -c requirements.lock -o requirements-dev.lock $(ARGS) pyproject.toml
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(bin)/uv pip compile $(machine_options) \
 		--extra aws --extra valkey -c requirements-dev.lock -o deploy/aws/requirements.lock $(ARGS) pyproject.toml
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(bin)/uv pip compile $(lock_options) \
+		--extra aws -c requirements-dev.lock -o deploy/single/requirements.lock $(ARGS) pyproject.toml
 
 clean: ## Remove .venv, caches and builds (never the shop's data)
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import re
 import shlex
 import stat
 import subprocess
 from pathlib import Path
-from shutil import which
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -20,6 +18,7 @@ import pytest
 from deploy.aws import machines, rotation
 from deploy.aws.settings import read
 from storekeeper.config import load
+from tests.deploy import units
 from tests.deploy.templates import Assembly
 from tests.deploy.test_settings import GOOD
 from tests.support import local_engines, role
@@ -192,30 +191,5 @@ def test_the_agent_sends_the_log_where_the_stack_keeps_it(full: Assembly) -> Non
 
 
 def test_the_units_are_sound_and_give_the_shop_little_to_misuse(tmp_path: Path) -> None:
-    """systemd's own judgement, in tenths: 100 is a service without any restriction."""
-    if which("systemd-analyze") is None:
-        local_engines.not_tested(
-            "units of machines", "There is no systemd-analyze. Install systemd"
-        )
-    for name in ("storekeeper.service", "storekeeper-secrets.service"):
-        text = (machines.FOLDER / name).read_text()
-        # What it starts isn't installed here.
-        (tmp_path / name).write_text(
-            re.sub(r"^ExecStart=.*", "ExecStart=/bin/true", text, flags=re.MULTILINE)
-        )
-    units = [str(path) for path in sorted(tmp_path.glob("*.service"))]
-    analyze = ["systemd-analyze", "--no-pager"]
-    verified = subprocess.run(
-        [*analyze, "verify", "--man=no", *units],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert (verified.returncode, verified.stderr) == (0, "")
-    exposed = [*analyze, "security", "--offline=yes", "--threshold=20"]
-    for unit in units:
-        judged = subprocess.run(
-            [*exposed, unit], capture_output=True, text=True, timeout=30, check=False
-        )
-        assert judged.returncode == 0, judged.stdout.splitlines()[-1]
+    names = ("storekeeper.service", "storekeeper-secrets.service")
+    units.judge(tmp_path, [machines.FOLDER / name for name in names], exposure=20)
