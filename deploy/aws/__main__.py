@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import botocore.exceptions as failures
 import typer
 
 from deploy.aws.assembly import Made, stacks
@@ -92,4 +93,7 @@ if __name__ == "__main__":
         sys.exit(ended.exit_code)
     except (SettingsError, DeploymentError) as error:
         print(error, file=sys.stderr)
+        sys.exit(2)
+    except (failures.ClientError, failures.BotoCoreError) as error:
+        print(f"AWS: {error}. It can be started again at any moment", file=sys.stderr)
         sys.exit(2)
