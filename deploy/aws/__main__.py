@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import botocore.exceptions as failures
 import typer
+from typer.exceptions import TyperException
 
 from deploy.aws.assembly import Made, stacks
 from deploy.aws.deploying import DeploymentError
@@ -86,14 +88,26 @@ def _synthesized(given: Environment, output: Path) -> list[Made]:
     return stacks(output / given.name)
 
 
-if __name__ == "__main__":
+def run(arguments: Sequence[str] | None = None) -> int:
+    """The exit code; what went wrong is told in one sentence."""
     try:
-        app(standalone_mode=False)
+        code = app(args=arguments, standalone_mode=False)
     except typer.Exit as ended:
-        sys.exit(ended.exit_code)
+        return ended.exit_code
+    except typer.Abort:
+        told = "broken off; it can be started again at any moment"
+    except TyperException as error:
+        told = f"{str(error).rstrip('.')}; see `python -m deploy.aws --help`" if str(error) else ""
     except (SettingsError, DeploymentError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+        told = str(error)
     except (failures.ClientError, failures.BotoCoreError) as error:
-        print(f"AWS: {error}. It can be started again at any moment", file=sys.stderr)
-        sys.exit(2)
+        told = f"AWS: {error}. It can be started again at any moment"
+    else:
+        return int(code or 0)
+    if told:
+        print(told, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(run())
