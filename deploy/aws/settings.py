@@ -15,15 +15,17 @@ from typing import Any, Literal, NamedTuple
 import botocore.session
 import msgspec
 
+from deploy.aws.fixed import ZONES
 from storekeeper.config import SettingsError, is_address
+from storekeeper.domain.money import MINOR_DIGITS
 
 FOLDER = Path(__file__).parent / "environments"
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
+# As long as the name of a target group leaves room for (32 letters), and as a cache takes it.
+_NAME = re.compile(r"(?=.{1,11}$)[a-z](-?[a-z0-9])*")
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{4,190}}$){_LABEL}(\.{_LABEL})+")
 _ZONE = re.compile(r"Z[A-Z0-9]{8,31}")
 _ORIGIN = re.compile(rf"https://{_LABEL}(\.{_LABEL})+(:[0-9]{{1,5}})?")
-_CURRENCY = re.compile(r"[A-Z]{3}")
 _EXAMPLES = ("example.com", "example.org", "example.net")
 
 
@@ -76,6 +78,9 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     # Networks that may use SSH; empty: none, Session Manager is the way in.
     ssh_from: tuple[str, ...] = ()
     ssh_key: str = ""
+    # The two zones of the region; empty: the first two that AWS names. Not every zone has VPC links
+    # and Graviton.
+    zones: tuple[str, ...] = ()
     log_days: Literal[7, 14, 30, 60, 90, 180, 365] = 30
     currency: str = "GBP"
     shop_name: str = "Storekeeper"
@@ -84,10 +89,12 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     runbooks: str = "docs/aws.md"
 
     def __post_init__(self) -> None:
-        for key in ("name", "region", "domain", "hosted_zone", "size", "currency"):
+        for key in ("name", "region", "domain", "hosted_zone", "size", "currency", "shop_name"):
             _check(self, key)
         _check_people(self)
         _check_network(self)
+        for key in ("operators", "on_call", "cors_origins", "ssh_from", "zones"):
+            _check_once(self, key)
         if self.payments:
             raise _refused(
                 "payments", True, "this Storekeeper has no payment provider yet; set it to false"
@@ -122,6 +129,8 @@ def load(name: str, folder: Path = FOLDER) -> Environment:
         values = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not TOML: {error}") from error
+    if "name" in values:
+        raise _refused("name", values["name"], "the name is the file's own; leave the key out")
     return read({"name": name, **values})
 
 
@@ -177,9 +186,14 @@ def _remedy(key: str, value: str) -> str:
         case "hosted_zone" if not _ZONE.fullmatch(value):
             return "give the id of the domain's zone in Route 53, such as Z0123456789ABCDEFGHIJ"
         case "name" if not _NAME.fullmatch(value):
-            return "name the file in up to 20 small letters, digits and -, beginning with a letter"
-        case "currency" if not _CURRENCY.fullmatch(value):
-            return "give a code of ISO 4217, such as GBP"
+            return (
+                "name the file in up to 11 small letters, digits and single -, beginning with a "
+                "letter and not ending with -"
+            )
+        case "currency" if value not in MINOR_DIGITS:
+            return "give a code of ISO 4217 that is in circulation, such as GBP"
+        case "shop_name" if not value.strip() or not value.isprintable():
+            return "give a name in one line"
     return ""
 
 
@@ -194,7 +208,19 @@ def _check_people(given: Environment) -> None:
         raise _refused("mail_from", given.mail_from, "give an address such as shop@example.com")
 
 
+def _check_once(given: Environment, key: str) -> None:
+    values = getattr(given, key)
+    twice = next((one for one in values if values.count(one) > 1), None)
+    if twice is not None:
+        raise _refused(key, twice, "name it once; it is there twice")
+
+
 def _check_network(given: Environment) -> None:
+    for zone in given.zones:
+        if not re.fullmatch(rf"{given.region}[a-z]", zone):
+            raise _refused("zones", zone, f"give zones of the region, such as {given.region}a")
+    if given.zones and len(given.zones) != ZONES:
+        raise _refused("zones", list(given.zones), f"give {ZONES} of the region, or leave it out")
     for origin in given.cors_origins:
         if not _ORIGIN.fullmatch(origin):
             raise _refused("cors_origins", origin, "give origins such as https://www.example.com")

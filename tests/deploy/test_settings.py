@@ -42,7 +42,22 @@ GOOD: dict[str, Any] = {
         ("ssh_from", ["203.0.113.7/32"], "ssh_from and ssh_key go together"),
         ("log_days", 5, "log_days = 5 can't be used"),
         ("name", "Production!", "name = 'Production!' can't be used: name the file in"),
+        ("name", "staging-berlin", "name = 'staging-berlin' can't be used: name the file in"),
+        ("name", "berlin-", "name = 'berlin-' can't be used: name the file in"),
+        ("name", "a--b", "name = 'a--b' can't be used: name the file in"),
         ("currency", "pounds", "currency = 'pounds' can't be used"),
+        ("currency", "XXQ", "currency = 'XXQ' can't be used: give a code of ISO 4217"),
+        ("shop_name", "The\nShop", "shop_name = 'The\\nShop' can't be used: give a name in one"),
+        ("shop_name", " ", "shop_name = ' ' can't be used: give a name in one line"),
+        ("operators", ["a@example.com"] * 2, "operators = 'a@example.com' can't be used: name it"),
+        ("on_call", ["a@example.com"] * 2, "on_call = 'a@example.com' can't be used: name it once"),
+        (
+            "zones",
+            ["us-east-1a", "eu-west-1b"],
+            "zones = 'us-east-1a' can't be used: give zones of",
+        ),
+        ("zones", ["eu-west-1a"], "zones = ['eu-west-1a'] can't be used: give 2 of the region"),
+        ("zones", ["eu-west-1a"] * 2, "zones = 'eu-west-1a' can't be used: name it once"),
         ("colour", "red", "there is no key 'colour' in an environment's file"),
     ],
 )
@@ -68,6 +83,13 @@ def test_a_file_that_is_no_toml_is_told(tmp_path: Path) -> None:
     (tmp_path / "odd.toml").write_text("region: eu-west-1")
     with pytest.raises(SettingsError, match=r"odd.toml is not TOML"):
         load("odd", tmp_path)
+
+
+def test_a_file_names_no_other_environment_than_its_own(tmp_path: Path) -> None:
+    """`staging.toml` with production's name in it would bring staging to production's stacks."""
+    (tmp_path / "staging.toml").write_text('name = "production"\n')
+    with pytest.raises(SettingsError, match=r"^name = 'production' can't be used: the name is the"):
+        load("staging", tmp_path)
 
 
 @pytest.mark.parametrize("name", [path.stem for path in FOLDER.glob("*.toml")])

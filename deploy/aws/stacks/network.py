@@ -7,7 +7,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from deploy.aws.fixed import APP_PORT, CIDR, INTERFACES, POOL_INTERFACE
+from deploy.aws.fixed import APP_PORT, CIDR, INTERFACES, POOL_INTERFACE, ZONES
 from deploy.aws.settings import Environment
 from deploy.aws.stacks.base import Stack
 
@@ -51,7 +51,8 @@ class Network(Stack):
             "Vpc",
             vpc_name=f"{self.given.prefix}network",
             ip_addresses=ec2.IpAddresses.cidr(CIDR),
-            max_azs=2,
+            max_azs=None if self.given.zones else ZONES,
+            availability_zones=list(self.given.zones) or None,
             nat_gateways=1 if self.given.outbound else 0,
             subnet_configuration=subnets,
             restrict_default_security_group=False,
