@@ -22,3 +22,4 @@ INTERFACES = {
     "Formation": "cloudformation",
 }
 POOL_INTERFACE = {"Pool": "cognito-idp"}
+MAIL_INTERFACE = {"Mail": "email-smtp"}

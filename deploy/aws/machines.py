@@ -29,6 +29,7 @@ class Places(NamedTuple):
     cache_address: str = ""
     user_pool: str = ""
     client: str = ""
+    mail_password: str = ""
 
 
 def settings(given: Environment, at: Places) -> dict[str, str]:
@@ -51,8 +52,14 @@ def settings(given: Environment, at: Places) -> dict[str, str]:
         "currency": given.currency,
         "trusted_proxies": CIDR,
     }
-    if given.mail_from:
-        found["mail_from"] = given.mail_from
+    if given.mail is not None:
+        found |= {
+            "mail_from": given.mail_from,
+            "smtp_host": given.mail.host,
+            "smtp_port": str(given.mail.port),
+            "smtp_user": given.mail.user,
+            "smtp_tls": given.mail.tls,
+        }
     if at.user_pool:
         found |= {
             "cognito_user_pool_id": at.user_pool,
@@ -67,6 +74,8 @@ def secrets(given: Environment, at: Places) -> dict[str, str]:
     found = {"REGION": given.region, "SIGNING_KEYS": at.signing_keys}
     if at.cache_address:
         found |= {"CACHE_PASSWORD": at.cache_password, "CACHE_ADDRESS": at.cache_address}
+    if at.mail_password:
+        found["MAIL_PASSWORD"] = at.mail_password
     return found
 
 

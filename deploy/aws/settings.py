@@ -10,7 +10,7 @@ import ipaddress
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import botocore.session
 import msgspec
@@ -26,6 +26,7 @@ _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{4,190}}$){_LABEL}(\.{_LABEL})+")
 _ZONE = re.compile(r"Z[A-Z0-9]{8,31}")
 _ORIGIN = re.compile(rf"https://{_LABEL}(\.{_LABEL})+(:[0-9]{{1,5}})?")
+_USER = re.compile(r"[!#-\[\]-~]{1,200}")
 _EXAMPLES = ("example.com", "example.org", "example.net")
 
 
@@ -47,6 +48,15 @@ SIZES = {
     "medium": Size("c7g.large", 2, 2, 6, 40, 2),
     "large": Size("c7g.xlarge", 4, 3, 9, 80, 2),
 }
+
+
+class Mail(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The server that takes the shop's mails; its password is in Secrets Manager."""
+
+    host: str = ""
+    port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 587
+    user: str = ""
+    tls: Literal["starttls", "tls"] = "starttls"
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,6 +95,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     currency: str = "GBP"
     shop_name: str = "Storekeeper"
     mail_from: str = ""
+    mail: Mail | None = None
     # Where the runbook is, for links in alarms: an address, or the file's name.
     runbooks: str = "docs/aws.md"
 
@@ -93,6 +104,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             _check(self, key)
         _check_people(self)
         _check_network(self)
+        _check_mail(self)
         for key in ("operators", "on_call", "cors_origins", "ssh_from", "zones"):
             _check_once(self, key)
         if self.payments:
@@ -113,6 +125,11 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def namespace(self) -> str:
         """Of the shop's figures on CloudWatch."""
         return f"Storekeeper/{self.name}"
+
+    @property
+    def mails_by_ses(self) -> bool:
+        """By Amazon SES in this region, which machines reach without the internet."""
+        return self.mail is not None and self.mail.host == f"email-smtp.{self.region}.amazonaws.com"
 
     @property
     def woken(self) -> tuple[str, ...]:
@@ -204,8 +221,32 @@ def _check_people(given: Environment) -> None:
         for address in getattr(given, key):
             if not is_address(address):
                 raise _refused(key, address, "give addresses such as ops@example.com")
+
+
+def _check_mail(given: Environment) -> None:
     if given.mail_from and not is_address(given.mail_from):
         raise _refused("mail_from", given.mail_from, "give an address such as shop@example.com")
+    if bool(given.mail_from) != bool(given.mail):
+        raise SettingsError(
+            "mail_from and mail go together: name the address that mail is sent from and the "
+            "server that takes it, or neither"
+        )
+    if given.mail is None:
+        return
+    if not _DOMAIN.fullmatch(given.mail.host):
+        raise _refused(
+            "mail.host",
+            given.mail.host,
+            f"give the server's name, such as email-smtp.{given.region}.amazonaws.com",
+        )
+    if not _USER.fullmatch(given.mail.user):
+        raise _refused("mail.user", given.mail.user, "give the user's name at the server")
+    if not given.mails_by_ses and not given.outbound:
+        raise _refused(
+            "mail.host",
+            given.mail.host,
+            f"without outbound = true machines reach SES in {given.region} alone",
+        )
 
 
 def _check_once(given: Environment, key: str) -> None:

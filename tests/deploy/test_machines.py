@@ -18,10 +18,12 @@ from deploy.aws import machines, rotation
 from deploy.aws.settings import read
 from storekeeper.config import load
 from tests.deploy.templates import Assembly
-from tests.deploy.test_settings import GOOD
+from tests.deploy.test_settings import GOOD, MAIL
 from tests.support import local_engines
 
 CURRENT, NEXT, PREVIOUS = "c" * 64, "n" * 64, "p" * 64
+# With what a file that systemd reads could take for its own.
+MAIL_PASSWORD = "a\"b\\c #d$e='"
 PLACES = machines.Places(
     orders_topic="arn:aws:sns:eu-west-1:123456789012:storekeeper-test-orders",
     stock_topic="arn:aws:sns:eu-west-1:123456789012:storekeeper-test-stock",
@@ -31,6 +33,7 @@ PLACES = machines.Places(
     cache_address="cache.abc123.serverless.euw1.cache.amazonaws.com:6379/0",
     user_pool="eu-west-1_AbCdEf123",
     client="4webclient5",
+    mail_password="arn:aws:secretsmanager:eu-west-1:123456789012:secret:mail",
 )
 
 
@@ -53,9 +56,9 @@ def as_systemd_reads(text: str) -> dict[str, str]:
 
 
 def test_the_shop_takes_the_settings_and_keys_of_a_machine() -> None:
-    given = read({**GOOD, "cognito": "beside", "cache": True, "mail_from": "shop@example.com"})
+    given = read({**GOOD, **MAIL, "cognito": "beside", "cache": True})
     keys = {"current": CURRENT, "next": NEXT, "previous": PREVIOUS}
-    secrets = fetch_secrets().lines(keys, "secret", PLACES.cache_address)
+    secrets = fetch_secrets().lines(keys, "secret", PLACES.cache_address, MAIL_PASSWORD)
     text = machines.env_file(machines.settings(given, PLACES)) + "\n" + "\n".join(secrets)
     found = load(environ=as_systemd_reads(text))
     assert (found.store, found.dynamodb_prefix) == ("dynamodb", "storekeeper-test-")
@@ -64,6 +67,10 @@ def test_the_shop_takes_the_settings_and_keys_of_a_machine() -> None:
     assert found.cache_url == f"valkeys://shop:secret@{PLACES.cache_address}"
     assert found.cognito_roles == {"admins": "admin", "staff": "staff"}
     assert found.public_url == "https://shop.example.com"
+    # Without a host the shop sends nothing, and says nothing of it.
+    assert (found.smtp_host, found.smtp_port) == ("email-smtp.eu-west-1.amazonaws.com", 587)
+    assert (found.smtp_user, found.smtp_password) == ("AKIAEXAMPLE", MAIL_PASSWORD)
+    assert (found.smtp_tls, found.mail_from) == ("starttls", "shop@example.com")
 
 
 def test_each_secret_is_asked_for_by_its_own_name() -> None:
@@ -75,10 +82,12 @@ def test_each_secret_is_asked_for_by_its_own_name() -> None:
             return {"SecretString": json.dumps({"current": CURRENT})}
 
     given = read(GOOD)
-    without_cache = PLACES._replace(cache_password="", cache_address="")
-    lines = fetch_secrets().fetch(machines.secrets(given, without_cache), Client())
+    least = PLACES._replace(cache_password="", cache_address="", mail_password="")
+    lines = fetch_secrets().fetch(machines.secrets(given, least), Client())
     assert asked == [PLACES.signing_keys]
     assert lines == [f"STOREKEEPER_SECRET_KEY={CURRENT}"]
+    fetch_secrets().fetch(machines.secrets(given, PLACES), Client())
+    assert asked[1:] == [PLACES.signing_keys, PLACES.mail_password, PLACES.cache_password]
 
 
 def test_tokens_are_taken_through_a_renewal_of_keys() -> None:
@@ -153,7 +162,7 @@ def test_the_start_of_a_machine_is_a_script_without_gaps(full: Assembly, tmp_pat
     script = "".join(part if isinstance(part, str) else "VALUE" for part in parts)
     # What EC2 takes; the values are longer than their stand-in.
     assert len(script) < 12_000
-    assert "@" not in script
+    assert not re.findall("@[A-Z]+@", script)
     file = tmp_path / "start.sh"
     file.write_text(script)
     subprocess.run(["bash", "-n", str(file)], check=True, timeout=10)

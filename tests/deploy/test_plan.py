@@ -14,7 +14,7 @@ from deploy.aws.assembly import stacks
 from deploy.aws.costs import ORDERS_A_MINUTE, PRICES, machines_at, monthly, units
 from deploy.aws.plan import lines
 from deploy.aws.settings import SIZES, read
-from tests.deploy.test_settings import GOOD
+from tests.deploy.test_settings import GOOD, MAIL
 from tests.support.processes import ROOT
 
 MEASURED = (ROOT / "docs" / "benchmarks.md").read_text()
@@ -50,6 +50,17 @@ def test_more_business_costs_more_and_a_thousandth_less_each(size: str) -> None:
     idle, some, many = (sum(one.dollars for one in monthly(given, n)) for n in ORDERS_A_MINUTE)
     assert 50 < idle < some < many
     assert many / 1_000 < some / 10
+
+
+def test_mail_by_ses_costs_an_endpoint_and_a_secret() -> None:
+    def idle(values: dict[str, object]) -> float:
+        return sum(one.dollars for one in monthly(read(values), 0))
+
+    prices = tomllib.loads(PRICES.read_text())
+    more = idle({**GOOD, **MAIL, "region": "eu-west-1"}) - idle({**GOOD, "region": "eu-west-1"})
+    endpoint = prices["network"]["endpoint_hour"] * prices["hours"]
+    factor = costs.factor_of(read(GOOD), prices)
+    assert more == pytest.approx(factor * (endpoint + prices["fixed"]["secret_month"]))
 
 
 def test_prices_name_their_day_and_their_source() -> None:

@@ -18,6 +18,10 @@ GOOD: dict[str, Any] = {
     "size": "small",
     "operators": ["ops@example.com"],
 }
+MAIL: dict[str, Any] = {
+    "mail_from": "shop@example.com",
+    "mail": {"host": "email-smtp.eu-west-1.amazonaws.com", "user": "AKIAEXAMPLE"},
+}
 
 
 @pytest.mark.parametrize(
@@ -58,6 +62,10 @@ GOOD: dict[str, Any] = {
         ),
         ("zones", ["eu-west-1a"], "zones = ['eu-west-1a'] can't be used: give 2 of the region"),
         ("zones", ["eu-west-1a"] * 2, "zones = 'eu-west-1a' can't be used: name it once"),
+        ("mail_from", "shop@example.com", "mail_from and mail go together: name the address"),
+        ("mail", MAIL["mail"], "mail_from and mail go together: name the address"),
+        ("mail", {"port": 0}, "mail = {'port': 0} can't be used"),
+        ("mail", {"password": "s"}, "mail = {'password': 's'} can't be used"),
         ("colour", "red", "there is no key 'colour' in an environment's file"),
     ],
 )
@@ -66,6 +74,34 @@ def test_a_wrong_key_is_named_in_one_sentence(key: str, value: object, told: str
         read({**GOOD, key: value})
     assert str(refused.value).startswith(told)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("mail", "told"),
+    [
+        ({"user": "u"}, "mail.host = '' can't be used: give the server's name, such as email-smtp"),
+        ({"host": "smtp.eu"}, "mail.user = '' can't be used: give the user's name"),
+        ({"host": "smtp.eu", "user": "a b"}, "mail.user = 'a b' can't be used"),
+        (
+            {"host": "smtp.example.org", "user": "u"},
+            "mail.host = 'smtp.example.org' can't be used: without outbound = true machines reach",
+        ),
+        (
+            {"host": "email-smtp.us-east-1.amazonaws.com", "user": "u"},
+            "mail.host = 'email-smtp.us-east-1.amazonaws.com' can't be used: without outbound",
+        ),
+    ],
+)
+def test_a_mail_server_that_machines_cannot_use_is_refused(mail: dict[str, Any], told: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        read({**GOOD, **MAIL, "mail": mail})
+    assert str(refused.value).startswith(told)
+
+
+def test_ses_is_reached_without_the_internet_and_others_with_it() -> None:
+    assert read({**GOOD, **MAIL}).mails_by_ses
+    elsewhere = {"host": "smtp.example.org", "user": "u"}
+    assert not read({**GOOD, **MAIL, "mail": elsewhere, "outbound": True}).mails_by_ses
 
 
 @pytest.mark.parametrize("key", ["region", "domain", "hosted_zone", "size", "operators"])

@@ -121,8 +121,31 @@ def test_aws_is_reached_without_the_internet(full: Assembly, least: Assembly) ->
         return {json.dumps(one["ServiceName"]).rpartition(".")[2].strip('"]} ') for one in found}
 
     needed = {"s3", "dynamodb", "sns", "monitoring", "logs", "secretsmanager", "ssm"}
-    assert needed | {"ssmmessages", "cloudformation"} == services(least)
+    assert needed | {"ssmmessages", "cloudformation", "email-smtp"} == services(least)
     assert services(full) - services(least) == {"cognito-idp"}
+    # The mail server of `full` isn't SES.
+    assert services(least) - services(full) == {"email-smtp"}
+
+
+def test_mail_finds_its_way(full: Assembly, least: Assembly) -> None:
+    """To SES by its endpoint, to any other server by the way out; with the secret's password."""
+    opened = {
+        port: json.dumps(one["DestinationSecurityGroupId"])
+        for port, one in ports(least, "EC2::SecurityGroupEgress")
+    }
+    assert "EndpointsGroup" in opened[587]
+    assert 587 in dict(ports(least, "EC2::SecurityGroupIngress"))
+    (machines,) = (
+        one
+        for one in full.of_type("network", "EC2::SecurityGroup").values()
+        if "machines that run" in one["GroupDescription"]
+    )
+    anywhere = {one["ToPort"] for one in machines["SecurityGroupEgress"] if "CidrIp" in one}
+    assert anywhere == {443, 465}
+    for assembly in (full, least):
+        assert "MailPassword" in assembly.of_type("secrets", "SecretsManager::Secret")
+        assert "MailPassword" in json.dumps(assembly.the("permissions", "IAM::Policy"))
+        assert "MAIL_PASSWORD" in json.dumps(assembly.the("compute", "EC2::LaunchTemplate"))
 
 
 def test_machines_are_hard_to_misuse(full: Assembly) -> None:
@@ -315,6 +338,11 @@ def refused(values: dict[str, Any]) -> bool:
 def test_every_stack_says_what_it_is(full: Assembly) -> None:
     for template in full.templates.values():
         assert template["Description"].startswith("Storekeeper (full): ")
+
+
+def ports(assembly: Assembly, kind: str) -> list[tuple[int, dict[str, Any]]]:
+    """Rules between groups, by the port that they open."""
+    return [(one["ToPort"], one) for one in assembly.of_type("network", kind).values()]
 
 
 def ingress(assembly: Assembly) -> list[dict[str, Any]]:
