@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -173,6 +174,48 @@ def test_the_release_is_believed_by_its_hash_alone() -> None:
     checked, unpacked = script.index("sha256sum --check"), script.index("tar --extract")
     assert script.index("aws s3 cp") < checked < unpacked < script.index("./install.sh")
     assert "--require-hashes" in (machines.FOLDER / "install.sh").read_text()
+
+
+@pytest.mark.parametrize("reached", ["dnf", "aws"])
+def test_a_machine_that_cannot_start_says_why_before_it_goes(tmp_path: Path, reached: str) -> None:
+    """It is ended by the rollback, and its log with it."""
+    script = machines.start_script(
+        {
+            "STACK": "compute",
+            "GROUP": "Machines",
+            "REGION": "eu-west-1",
+            "BUCKET": "releases",
+            "RELEASE": "0" * 64,
+            "SETTINGS": "",
+            "SECRETS": "",
+            "AGENT": "{}",
+        }
+    )
+    for place in ("/var/log", "/var/lib", "/etc", "/opt/aws/bin", "/dev/console"):
+        script = script.replace(place, f"{tmp_path}{place}")
+    for folder in ("var/log", "var/lib", "etc", "opt/aws/bin", "dev", "bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("dnf", "aws"):
+        fails = 'echo "no route to $1" >&2; exit 1' if name == reached else "exit 0"
+        program(tmp_path / "bin" / name, fails)
+    program(tmp_path / "opt/aws/bin/cfn-signal", f'printf "%s\\n" "$@" >{tmp_path}/signal')
+    ended = subprocess.run(
+        ["bash", "-c", script],
+        env={"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"},
+        timeout=20,
+        check=False,
+    )
+    assert ended.returncode != 0
+    told = (tmp_path / "signal").read_text()
+    cause = "no route to install" if reached == "dnf" else "no route to s3"
+    assert told.startswith("--exit-code\n1\n--reason\nthe machine could not be set up: ")
+    assert cause in told.splitlines()[3]
+    assert cause in (tmp_path / "dev/console").read_text()
+
+
+def program(path: Path, text: str) -> None:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
 
 
 def test_the_agent_sends_the_log_where_the_stack_keeps_it(full: Assembly) -> None:
