@@ -64,13 +64,16 @@ def deploy(
         )
     account = Account(given.region, endpoint)
     print(f"{given.name} goes to the account {account.require()}")
+    formation = deploying.Formation(account.client("cloudformation"), print)
+    if release:
+        bucket = formation.outputs(f"{given.prefix}releases").get("BucketName", "")
+        account.require_release(release, bucket)
     found = _synthesized(given, output)
     built = None if release else build(output / "releases")
 
     def upload(bucket: str) -> str:
         return account.upload(built, bucket) if built else release
 
-    formation = deploying.Formation(account.client("cloudformation"), print)
     outputs = deploying.deploy(formation, found, upload=upload)
     print(f"done: {outputs['gateway']['Address']}")
 
