@@ -85,6 +85,10 @@ def test_machines_stay_within_their_size() -> None:
 def test_the_plan_names_each_stack_and_three_sums(assemblies: Path) -> None:
     found = stacks(assemblies / "full")
     text = list(lines(read({**GOOD, "name": "full"}), found))
+    # Nothing else would say so before a customer waits for a confirmation.
+    assert [line for line in text if line.startswith("It sends no mail")]
+    with_mail = lines(read({**GOOD, **MAIL, "name": "full"}), [])
+    assert not [line for line in with_mail if line.startswith("It sends no mail")]
     for stack in found:
         assert [line for line in text if line.strip().startswith(stack.name)]
     (sums,) = (line for line in text if line.strip().startswith("together"))
