@@ -14,6 +14,7 @@ from deploy.aws.settings import Environment
 FOLDER = Path(__file__).parent / "machine"
 AGENT = Path(__file__).parents[1] / "cloudwatch-agent.json"
 LOG_FILE = "/var/log/storekeeper.log"
+START_LOG = "/var/log/storekeeper-start.log"
 # Of CloudWatch's agent: each is one metric for the whole environment, the worst machine's.
 DISK, MEMORY = "disk_used_percent", "mem_used_percent"
 
@@ -99,12 +100,21 @@ def log_group(given: Environment) -> str:
 
 def agent(given: Environment) -> dict[str, Any]:
     """The configuration of CloudWatch's agent: the log as `deploy/cloudwatch-agent.json` sends it,
-    into this environment's group, and how full memory and disk are."""
+    into this environment's group, beside it how the machine's start went, and how full memory and
+    disk are."""
     found: dict[str, Any] = json.loads(AGENT.read_text())
-    (file,) = found["logs"]["logs_collected"]["files"]["collect_list"]
+    files = found["logs"]["logs_collected"]["files"]["collect_list"]
+    (file,) = files
     file |= {"file_path": LOG_FILE, "log_group_name": log_group(given)}
     # The group and how long it is kept are the stack's.
     del file["retention_in_days"]
+    files.append(
+        {
+            "file_path": START_LOG,
+            "log_group_name": log_group(given),
+            "log_stream_name": f"{file['log_stream_name']}-start",
+        }
+    )
     where = {"environment": given.name}
     found["agent"] = {"omit_hostname": True, "region": given.region}
     found["metrics"] = {

@@ -220,9 +220,13 @@ def program(path: Path, text: str) -> None:
 
 def test_the_agent_sends_the_log_where_the_stack_keeps_it(full: Assembly) -> None:
     agent = machines.agent(read({**GOOD, "name": "full"}))
-    (file,) = agent["logs"]["logs_collected"]["files"]["collect_list"]
+    file, start = agent["logs"]["logs_collected"]["files"]["collect_list"]
     groups = full.of_type("data", "Logs::LogGroup").values()
-    assert file["log_group_name"] in {one["LogGroupName"] for one in groups}
+    for one in (file, start):
+        assert one["log_group_name"] in {group["LogGroupName"] for group in groups}
+    # How its start went outlives a machine that the rollback ends.
+    assert file["log_stream_name"] != start["log_stream_name"]
+    assert f"exec >>{start['file_path']}" in (machines.FOLDER / "start.sh").read_text()
     unit = (machines.FOLDER / "storekeeper.service").read_text()
     assert f"StandardError=append:{file['file_path']}" in unit
     assert f"{file['file_path']} {{" in (machines.FOLDER / "logrotate.conf").read_text()
