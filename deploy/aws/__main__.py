@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import botocore.exceptions as failures
 import typer
+from typer.exceptions import TyperException
 
 from deploy.aws.assembly import Made, stacks
 from deploy.aws.deploying import DeploymentError
@@ -61,13 +64,16 @@ def deploy(
         )
     account = Account(given.region, endpoint)
     print(f"{given.name} goes to the account {account.require()}")
+    formation = deploying.Formation(account.client("cloudformation"), print)
+    if release:
+        bucket = formation.outputs(f"{given.prefix}releases").get("BucketName", "")
+        account.require_release(release, bucket)
     found = _synthesized(given, output)
     built = None if release else build(output / "releases")
 
     def upload(bucket: str) -> str:
         return account.upload(built, bucket) if built else release
 
-    formation = deploying.Formation(account.client("cloudformation"), print)
     outputs = deploying.deploy(formation, found, upload=upload)
     print(f"done: {outputs['gateway']['Address']}")
 
@@ -85,11 +91,26 @@ def _synthesized(given: Environment, output: Path) -> list[Made]:
     return stacks(output / given.name)
 
 
-if __name__ == "__main__":
+def run(arguments: Sequence[str] | None = None) -> int:
+    """The exit code; what went wrong is told in one sentence."""
     try:
-        app(standalone_mode=False)
+        code = app(args=arguments, standalone_mode=False)
     except typer.Exit as ended:
-        sys.exit(ended.exit_code)
+        return ended.exit_code
+    except typer.Abort:
+        told = "broken off; it can be started again at any moment"
+    except TyperException as error:
+        told = f"{str(error).rstrip('.')}; see `python -m deploy.aws --help`" if str(error) else ""
     except (SettingsError, DeploymentError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+        told = str(error)
+    except (failures.ClientError, failures.BotoCoreError) as error:
+        told = f"AWS: {error}. It can be started again at any moment"
+    else:
+        return int(code or 0)
+    if told:
+        print(told, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(run())

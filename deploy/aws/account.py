@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import botocore.exceptions as failures
@@ -9,6 +10,10 @@ import botocore.session
 
 from deploy.aws.deploying import DeploymentError
 from deploy.aws.release import Release
+
+HASH = re.compile("[0-9a-f]{64}")
+# What S3 says of an object that isn't there; of one whose bucket may not be listed it says 403.
+ABSENT = ("404", "NoSuchKey")
 
 
 class Account:
@@ -35,13 +40,34 @@ class Account:
         except (failures.ClientError, failures.BotoCoreError) as error:
             raise DeploymentError(f"AWS doesn't let us in: {error}") from error
 
+    def require_release(self, sha256: str, bucket: str) -> None:
+        """Raises `DeploymentError` unless the bucket has the release of this hash."""
+        if not HASH.fullmatch(sha256):
+            raise DeploymentError(
+                f"--release {sha256} can't be used: give the hash of a release, 64 letters of 0-9a-f"
+            )
+        if not bucket:
+            raise DeploymentError(
+                f"--release {sha256} can't be used: the environment has no bucket of releases yet; "
+                "deploy without it"
+            )
+        try:
+            self.client("s3").head_object(Bucket=bucket, Key=Release.key_of(sha256))
+        except failures.ClientError as error:
+            if error.response.get("Error", {}).get("Code") not in ABSENT:
+                raise
+            raise DeploymentError(
+                f"--release {sha256} can't be used: it isn't in the bucket; "
+                f"`aws s3 ls s3://{bucket}/releases/` lists those that are"
+            ) from error
+
     def upload(self, release: Release, bucket: str) -> str:
         """Brings the release there unless it is there already; answers its hash."""
         client = self.client("s3")
         try:
             client.head_object(Bucket=bucket, Key=release.key)
         except failures.ClientError as error:
-            if error.response.get("Error", {}).get("Code") not in ("404", "NoSuchKey"):
+            if error.response.get("Error", {}).get("Code") not in ABSENT:
                 raise
             with release.path.open("rb") as file:
                 client.put_object(Bucket=bucket, Key=release.key, Body=file)

@@ -6,7 +6,7 @@ those on what stands around it. Each is named after its part of the runbook.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from deploy.aws import machines
@@ -148,10 +148,21 @@ def _gateway(at: Watched) -> dict[str, Properties]:
 
 def _tables(given: Environment) -> dict[str, Properties]:
     names = [given.prefix + table.name for table in TABLES]
-    throttled = {
+    throttled: dict[str, Figure] = {
         f"{kind.lower()}{place}": ("AWS/DynamoDB", f"{kind}ThrottleEvents", {"TableName": name})
         for place, name in enumerate(names)
         for kind in ("Read", "Write")
+    }
+    # An index that can't follow holds up its table. An alarm takes ten figures at most.
+    throttled |= {
+        f"index{place}": (
+            "AWS/DynamoDB",
+            "WriteThrottleEvents",
+            {"TableName": given.prefix + table.name, "GlobalSecondaryIndexName": index.name},
+        )
+        for place, (table, index) in enumerate(
+            (table, index) for table in TABLES for index in table.indexes
+        )
     }
     log = given.prefix + COMMITS.name
     failed = {
@@ -161,20 +172,26 @@ def _tables(given: Environment) -> dict[str, Properties]:
     return {
         "table-throttled": _computed(
             "DynamoDB refuses requests because there are too many.",
-            "+".join(throttled),
+            _sum(throttled),
             throttled,
             EvaluationPeriods=3,
             DatapointsToAlarm=2,
         ),
         "table-errors": _computed(
             "DynamoDB answers with faults of its own.",
-            "+".join(failed),
+            _sum(failed),
             failed,
             Threshold=5.0,
             EvaluationPeriods=3,
             DatapointsToAlarm=2,
         ),
     }
+
+
+def _sum(figures: Iterable[str]) -> str:
+    """DynamoDB tells only of what happens: one figure without a value would leave the sum without
+    one, and the alarm would see nothing."""
+    return f"SUM([{', '.join(f'FILL({one}, 0)' for one in figures)}])"
 
 
 def _rest(given: Environment, at: Watched) -> dict[str, Properties]:

@@ -87,6 +87,7 @@ def _places(
         signing_keys=secrets.signing.ref,
         cache_password=secrets.cache_password.ref if secrets.cache_password else "",
         cache_address=cache.address if cache else "",
+        mail_password=secrets.mail_password.ref if secrets.mail_password else "",
         user_pool=identity.pool.ref if identity else "",
         client=identity.client.ref if identity else "",
     )

@@ -23,6 +23,10 @@ class Made(NamedTuple):
         found: dict[str, dict[str, Any]] = json.loads(self.template)["Resources"]
         return found
 
+    @property
+    def parameters(self) -> frozenset[str]:
+        return frozenset(json.loads(self.template).get("Parameters", ()))
+
 
 def stacks(folder: Path) -> list[Made]:
     """Each after those that it needs."""

@@ -84,7 +84,7 @@ def _machines(given: Environment, prices: Mapping[str, Any], number: int) -> flo
 
 def _network(given: Environment, prices: Mapping[str, Any], requests: int) -> float:
     price, hours = prices["network"], prices["hours"]
-    services = len(INTERFACES) + (given.cognito != "off")
+    services = len(INTERFACES) + (given.cognito != "off") + given.mails_by_ses
     endpoints = services * given.machines.endpoint_zones * price["endpoint_hour"]
     gb_an_hour = requests * KB_OF_ANSWER / 1e6 / hours
     units = max(1.0, gb_an_hour)
@@ -151,7 +151,7 @@ def _watching(given: Environment, prices: Mapping[str, Any], requests: int, mach
 def _small(given: Environment, prices: Mapping[str, Any], orders_a_minute: int) -> float:
     messages = orders_a_minute * MINUTES * MESSAGES_OF_ORDER
     fixed = prices["fixed"]
-    secrets = 1 + given.cache
+    secrets = 1 + given.cache + (given.mail is not None)
     return float(
         messages / 1e6 * prices["requests"]["sns_million"]
         + fixed["key_month"]

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import botocore.exceptions as failures
 
 from deploy.aws.assembly import Made
+from deploy.aws.fixed import GUARD
 
 POLL_S = 5.0
 # CloudFormation watches the alarms for so long after an update.
@@ -30,6 +32,10 @@ DATA = frozenset(
     }
 )
 _DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+# A stack that has its name and nothing else: a change set was made for it and not executed.
+_NAMED = "REVIEW_IN_PROGRESS"
+# A first try that CloudFormation took back; all that can be done with it is to delete it.
+_TAKEN_BACK = "ROLLBACK_COMPLETE"
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 
 
@@ -48,22 +54,62 @@ class Formation:
         self._poll_s = poll_seconds
 
     def put(self, stack: Made, parameters: Mapping[str, str]) -> dict[str, str]:
-        """Makes or updates the stack, waits for it, and answers its outputs."""
-        before = self._described(stack.name)
-        is_new = before is None or before["StackStatus"] == "REVIEW_IN_PROGRESS"
-        change_set = self._change_set(stack, parameters, before, is_new=is_new)
+        """Makes or updates the stack, waits for it, and answers its outputs.
+
+        What guards against deletion is switched on when all of a new stack is there: a first try
+        that fails could not be taken back otherwise.
+        """
+        before = self._settled(stack)
+        is_guarded = GUARD in stack.parameters
+        if before is None and is_guarded:
+            self._change(stack, {**parameters, GUARD: "false"}, None)
+            self._change(stack, {**parameters, GUARD: "true"}, {})
+        else:
+            self._change(stack, {**parameters, GUARD: "true"} if is_guarded else parameters, before)
+        return self.outputs(stack.name)
+
+    def _change(
+        self, stack: Made, parameters: Mapping[str, str], before: Mapping[str, Any] | None
+    ) -> None:
+        change_set = self._change_set(stack, parameters, before)
         if change_set is None:
             self._tell(f"{stack.name}: as it was")
-        else:
-            self._refuse_loss(stack, change_set)
-            self._tell(f"{stack.name}: {'making' if is_new else 'updating'} it")
-            self._client.execute_change_set(ChangeSetName=change_set["ChangeSetId"])
-            self._wait(stack.name, "stack", self._status_of_stack)
-            self._require_done(stack.name)
-            self._client.update_termination_protection(
-                StackName=stack.name, EnableTerminationProtection=stack.is_protected
+            return
+        self._refuse_loss(stack, change_set)
+        self._tell(f"{stack.name}: {'making' if before is None else 'updating'} it")
+        token = str(uuid.uuid4())
+        self._client.execute_change_set(
+            ChangeSetName=change_set["ChangeSetId"], ClientRequestToken=token
+        )
+        self._wait(stack.name, "stack", self._status_of_stack)
+        self._require_done(stack.name, token)
+        self._client.update_termination_protection(
+            StackName=stack.name, EnableTerminationProtection=stack.is_protected
+        )
+
+    def _settled(self, stack: Made) -> dict[str, Any] | None:
+        """The stack once nothing is under way; None where it has to be made."""
+        name = stack.name
+        found = self._described(name)
+        if found is None or found["StackStatus"] == _NAMED:
+            return None
+        if found["StackStatus"].endswith("_IN_PROGRESS"):
+            self._tell(f"{name}: {found['StackStatus']}, waiting for its end")
+            self._wait(name, "stack", self._whole_status_of_stack)
+            return self._settled(stack)
+        if found["StackStatus"] == _TAKEN_BACK:
+            self._tell(f"{name}: {_TAKEN_BACK}, removing what is left of the first try")
+            self._client.delete_stack(StackName=name)
+            self._wait(name, "stack", self._whole_status_of_stack)
+            found = self._described(name)
+            if found is None:
+                return None
+        if found["StackStatus"].endswith("_FAILED"):
+            raise DeploymentError(
+                f"{name} is {found['StackStatus']}: {found.get('StackStatusReason', '')}. "
+                + _remedy(found["StackStatus"], name)
             )
-        return self.outputs(stack.name)
+        return found
 
     def outputs(self, name: str) -> dict[str, str]:
         found = self._described(name) or {}
@@ -74,22 +120,21 @@ class Formation:
         stack: Made,
         parameters: Mapping[str, str],
         before: Mapping[str, Any] | None,
-        *,
-        is_new: bool,
     ) -> Any:
-        """Ready to be executed; None where nothing would change."""
+        """Ready to be executed; None where nothing would change. `before`: the stack that is there,
+        with the alarms that take an update back among its outputs; None for a new one."""
         name = f"deploy-{time.time_ns()}"
         wanted: dict[str, Any] = {
             "StackName": stack.name,
             "ChangeSetName": name,
-            "ChangeSetType": "CREATE" if is_new else "UPDATE",
+            "ChangeSetType": "CREATE" if before is None else "UPDATE",
             "TemplateBody": stack.template,
             "Capabilities": ["CAPABILITY_NAMED_IAM"],
             "Parameters": [
                 {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
             ],
         }
-        if not is_new and before is not None:
+        if before is not None:
             wanted |= rollback_of(before)
         made = self._client.create_change_set(**wanted)
         found = self._wait(made["Id"], "change set", self._status_of_change_set)
@@ -131,6 +176,11 @@ class Formation:
         # What is left over is removed behind everybody's back.
         return status.replace("COMPLETE_CLEANUP_IN_PROGRESS", "COMPLETE"), found
 
+    def _whole_status_of_stack(self, name: str) -> tuple[str, Any]:
+        """Until nothing is done behind anybody's back either."""
+        found = self._described(name) or {}
+        return str(found.get("StackStatus", "")), found
+
     def _status_of_change_set(self, id: str) -> tuple[str, Any]:
         found = self._client.describe_change_set(ChangeSetName=id)
         return str(found["Status"]), found
@@ -144,20 +194,43 @@ class Formation:
             raise
         return dict(found)
 
-    def _require_done(self, name: str) -> None:
+    def _require_done(self, name: str, token: str) -> None:
         found = self._described(name) or {}
         status = str(found.get("StackStatus", "gone"))
         if status in _DONE:
             return
-        events = self._client.describe_stack_events(StackName=name)["StackEvents"]
         reasons = [
             f"{one['LogicalResourceId']}: {one.get('ResourceStatusReason', '')}"
-            for one in events
+            for one in self._events(name, token)
             if str(one.get("ResourceStatus", "")).endswith("_FAILED")
         ]
         # The oldest is the cause; those after it were cancelled for it.
         cause = reasons[-1] if reasons else str(found.get("StackStatusReason", ""))
         raise DeploymentError(f"{name} is {status}: {cause}")
+
+    def _events(self, name: str, token: str) -> Iterator[Mapping[str, Any]]:
+        """Of what was begun with this token, the newest first; a stack has those of years."""
+        pages = self._client.get_paginator("describe_stack_events").paginate(StackName=name)
+        is_found = False
+        for event in (one for page in pages for one in page["StackEvents"]):
+            is_ours = event.get("ClientRequestToken") == token
+            if is_found and not is_ours:
+                return
+            is_found = is_found or is_ours
+            if is_ours:
+                yield event
+
+
+def _remedy(status: str, name: str) -> str:
+    if status == "UPDATE_ROLLBACK_FAILED":
+        return (
+            "Mend that, let it go back (aws cloudformation continue-update-rollback --stack-name "
+            f"{name}), and start again"
+        )
+    return (
+        f"Mend that, remove the stack (aws cloudformation delete-stack --stack-name {name}) and what "
+        "it leaves behind, and start again"
+    )
 
 
 def rollback_of(before: Mapping[str, Any]) -> dict[str, Any]:

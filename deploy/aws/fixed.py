@@ -4,6 +4,9 @@ from __future__ import annotations
 
 CIDR = "10.20.0.0/16"
 APP_PORT = 8_000
+ZONES = 2
+# The parameter of stacks with something that can't be deleted while it is "true".
+GUARD = "Guarded"
 # The user pool's groups, and what they make of their members (docs/cognito.md).
 GROUPS = {"admins": "admin", "staff": "staff"}
 # Of each machine; far below what a core does (docs/benchmarks.md), so that new ones come in time.
@@ -19,3 +22,4 @@ INTERFACES = {
     "Formation": "cloudformation",
 }
 POOL_INTERFACE = {"Pool": "cognito-idp"}
+MAIL_INTERFACE = {"Mail": "email-smtp"}

@@ -14,6 +14,7 @@ from deploy.aws.settings import Environment
 FOLDER = Path(__file__).parent / "machine"
 AGENT = Path(__file__).parents[1] / "cloudwatch-agent.json"
 LOG_FILE = "/var/log/storekeeper.log"
+START_LOG = "/var/log/storekeeper-start.log"
 # Of CloudWatch's agent: each is one metric for the whole environment, the worst machine's.
 DISK, MEMORY = "disk_used_percent", "mem_used_percent"
 
@@ -29,6 +30,7 @@ class Places(NamedTuple):
     cache_address: str = ""
     user_pool: str = ""
     client: str = ""
+    mail_password: str = ""
 
 
 def settings(given: Environment, at: Places) -> dict[str, str]:
@@ -51,8 +53,14 @@ def settings(given: Environment, at: Places) -> dict[str, str]:
         "currency": given.currency,
         "trusted_proxies": CIDR,
     }
-    if given.mail_from:
-        found["mail_from"] = given.mail_from
+    if given.mail is not None:
+        found |= {
+            "mail_from": given.mail_from,
+            "smtp_host": given.mail.host,
+            "smtp_port": str(given.mail.port),
+            "smtp_user": given.mail.user,
+            "smtp_tls": given.mail.tls,
+        }
     if at.user_pool:
         found |= {
             "cognito_user_pool_id": at.user_pool,
@@ -67,6 +75,8 @@ def secrets(given: Environment, at: Places) -> dict[str, str]:
     found = {"REGION": given.region, "SIGNING_KEYS": at.signing_keys}
     if at.cache_address:
         found |= {"CACHE_PASSWORD": at.cache_password, "CACHE_ADDRESS": at.cache_address}
+    if at.mail_password:
+        found["MAIL_PASSWORD"] = at.mail_password
     return found
 
 
@@ -90,12 +100,21 @@ def log_group(given: Environment) -> str:
 
 def agent(given: Environment) -> dict[str, Any]:
     """The configuration of CloudWatch's agent: the log as `deploy/cloudwatch-agent.json` sends it,
-    into this environment's group, and how full memory and disk are."""
+    into this environment's group, beside it how the machine's start went, and how full memory and
+    disk are."""
     found: dict[str, Any] = json.loads(AGENT.read_text())
-    (file,) = found["logs"]["logs_collected"]["files"]["collect_list"]
+    files = found["logs"]["logs_collected"]["files"]["collect_list"]
+    (file,) = files
     file |= {"file_path": LOG_FILE, "log_group_name": log_group(given)}
     # The group and how long it is kept are the stack's.
     del file["retention_in_days"]
+    files.append(
+        {
+            "file_path": START_LOG,
+            "log_group_name": log_group(given),
+            "log_stream_name": f"{file['log_stream_name']}-start",
+        }
+    )
     where = {"environment": given.name}
     found["agent"] = {"omit_hostname": True, "region": given.region}
     found["metrics"] = {

@@ -25,6 +25,8 @@ def lines(given: Environment, found: Sequence[Made]) -> Iterator[str]:
     yield f"{given.name}: {given.domain} in {given.region}, size {given.size}"
     if is_example(given):
         yield "The domain is an example's: put yours into the environment's file before you deploy."
+    if given.mail is None:
+        yield "It sends no mail: no confirmations, no links for new passwords. Set mail_from and [mail]."
     yield ""
     yield from _made(found)
     yield ""

@@ -38,7 +38,11 @@ class Release(NamedTuple):
     @property
     def key(self) -> str:
         """Its name in the bucket."""
-        return f"releases/{self.sha256}.tar.gz"
+        return self.key_of(self.sha256)
+
+    @staticmethod
+    def key_of(sha256: str) -> str:
+        return f"releases/{sha256}.tar.gz"
 
 
 def build(target: Path, *, platforms: Iterable[str] = PLATFORMS, python: str = PYTHON) -> Release:

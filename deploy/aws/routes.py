@@ -19,7 +19,16 @@ from storekeeper.telemetry.metrics import PROBES
 
 # Each of these costs a password's hash, or mails somebody.
 COSTLY = frozenset(
-    {"POST /auth/login", "POST /auth/forgot", "POST /auth/reset", "POST /users", "POST /reset"}
+    {
+        "POST /auth/forgot",
+        "POST /auth/login",
+        "POST /auth/reset",
+        "POST /reset",
+        "POST /shop/forgot",
+        "POST /shop/login",
+        "POST /shop/register",
+        "POST /users",
+    }
 )
 
 
@@ -59,12 +68,23 @@ def of_pages(app: Litestar, document: Mapping[str, Any]) -> list[Route]:
         if isinstance(route, HTTPRoute) and route.path_format not in document["paths"]
     }
     firsts = sorted({path.split("/")[1] for path in paths})
-    found = []
+    # These can be held back alone only by routes of their own.
+    found = [Route(key, needs_login=False) for key in sorted(_keys(app) & COSTLY)]
+    found = [one for one in found if one.key.partition(" ")[2] in paths]
     for first in firsts:
         found.append(Route(f"ANY /{first}", needs_login=False))
         if any(path.startswith(f"/{first}/") for path in paths) and first:
             found.append(Route(f"ANY /{first}/{{proxy+}}", needs_login=False))
     return found
+
+
+def _keys(app: Litestar) -> set[str]:
+    return {
+        f"{method} {route.path_format}"
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for method in route.methods
+    }
 
 
 async def _read() -> list[Route]:

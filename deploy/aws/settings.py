@@ -10,20 +10,23 @@ import ipaddress
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import botocore.session
 import msgspec
 
+from deploy.aws.fixed import ZONES
 from storekeeper.config import SettingsError, is_address
+from storekeeper.domain.money import MINOR_DIGITS
 
 FOLDER = Path(__file__).parent / "environments"
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
+# As long as the name of a target group leaves room for (32 letters), and as a cache takes it.
+_NAME = re.compile(r"(?=.{1,11}$)[a-z](-?[a-z0-9])*")
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{4,190}}$){_LABEL}(\.{_LABEL})+")
 _ZONE = re.compile(r"Z[A-Z0-9]{8,31}")
 _ORIGIN = re.compile(rf"https://{_LABEL}(\.{_LABEL})+(:[0-9]{{1,5}})?")
-_CURRENCY = re.compile(r"[A-Z]{3}")
+_USER = re.compile(r"[!#-\[\]-~]{1,200}")
 _EXAMPLES = ("example.com", "example.org", "example.net")
 
 
@@ -45,6 +48,15 @@ SIZES = {
     "medium": Size("c7g.large", 2, 2, 6, 40, 2),
     "large": Size("c7g.xlarge", 4, 3, 9, 80, 2),
 }
+
+
+class Mail(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The server that takes the shop's mails; its password is in Secrets Manager."""
+
+    host: str = ""
+    port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 587
+    user: str = ""
+    tls: Literal["starttls", "tls"] = "starttls"
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,18 +88,25 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     # Networks that may use SSH; empty: none, Session Manager is the way in.
     ssh_from: tuple[str, ...] = ()
     ssh_key: str = ""
+    # The two zones of the region; empty: the first two that AWS names. Not every zone has VPC links
+    # and Graviton.
+    zones: tuple[str, ...] = ()
     log_days: Literal[7, 14, 30, 60, 90, 180, 365] = 30
     currency: str = "GBP"
     shop_name: str = "Storekeeper"
     mail_from: str = ""
+    mail: Mail | None = None
     # Where the runbook is, for links in alarms: an address, or the file's name.
     runbooks: str = "docs/aws.md"
 
     def __post_init__(self) -> None:
-        for key in ("name", "region", "domain", "hosted_zone", "size", "currency"):
+        for key in ("name", "region", "domain", "hosted_zone", "size", "currency", "shop_name"):
             _check(self, key)
         _check_people(self)
         _check_network(self)
+        _check_mail(self)
+        for key in ("operators", "on_call", "cors_origins", "ssh_from", "zones"):
+            _check_once(self, key)
         if self.payments:
             raise _refused(
                 "payments", True, "this Storekeeper has no payment provider yet; set it to false"
@@ -108,6 +127,11 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return f"Storekeeper/{self.name}"
 
     @property
+    def mails_by_ses(self) -> bool:
+        """By Amazon SES in this region, which machines reach without the internet."""
+        return self.mail is not None and self.mail.host == f"email-smtp.{self.region}.amazonaws.com"
+
+    @property
     def woken(self) -> tuple[str, ...]:
         return self.on_call or self.operators
 
@@ -122,6 +146,8 @@ def load(name: str, folder: Path = FOLDER) -> Environment:
         values = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not TOML: {error}") from error
+    if "name" in values:
+        raise _refused("name", values["name"], "the name is the file's own; leave the key out")
     return read({"name": name, **values})
 
 
@@ -177,9 +203,14 @@ def _remedy(key: str, value: str) -> str:
         case "hosted_zone" if not _ZONE.fullmatch(value):
             return "give the id of the domain's zone in Route 53, such as Z0123456789ABCDEFGHIJ"
         case "name" if not _NAME.fullmatch(value):
-            return "name the file in up to 20 small letters, digits and -, beginning with a letter"
-        case "currency" if not _CURRENCY.fullmatch(value):
-            return "give a code of ISO 4217, such as GBP"
+            return (
+                "name the file in up to 11 small letters, digits and single -, beginning with a "
+                "letter and not ending with -"
+            )
+        case "currency" if value not in MINOR_DIGITS:
+            return "give a code of ISO 4217 that is in circulation, such as GBP"
+        case "shop_name" if not value.strip() or not value.isprintable():
+            return "give a name in one line"
     return ""
 
 
@@ -190,11 +221,47 @@ def _check_people(given: Environment) -> None:
         for address in getattr(given, key):
             if not is_address(address):
                 raise _refused(key, address, "give addresses such as ops@example.com")
+
+
+def _check_mail(given: Environment) -> None:
     if given.mail_from and not is_address(given.mail_from):
         raise _refused("mail_from", given.mail_from, "give an address such as shop@example.com")
+    if bool(given.mail_from) != bool(given.mail):
+        raise SettingsError(
+            "mail_from and mail go together: name the address that mail is sent from and the "
+            "server that takes it, or neither"
+        )
+    if given.mail is None:
+        return
+    if not _DOMAIN.fullmatch(given.mail.host):
+        raise _refused(
+            "mail.host",
+            given.mail.host,
+            f"give the server's name, such as email-smtp.{given.region}.amazonaws.com",
+        )
+    if not _USER.fullmatch(given.mail.user):
+        raise _refused("mail.user", given.mail.user, "give the user's name at the server")
+    if not given.mails_by_ses and not given.outbound:
+        raise _refused(
+            "mail.host",
+            given.mail.host,
+            f"without outbound = true machines reach SES in {given.region} alone",
+        )
+
+
+def _check_once(given: Environment, key: str) -> None:
+    values = getattr(given, key)
+    twice = next((one for one in values if values.count(one) > 1), None)
+    if twice is not None:
+        raise _refused(key, twice, "name it once; it is there twice")
 
 
 def _check_network(given: Environment) -> None:
+    for zone in given.zones:
+        if not re.fullmatch(rf"{given.region}[a-z]", zone):
+            raise _refused("zones", zone, f"give zones of the region, such as {given.region}a")
+    if given.zones and len(given.zones) != ZONES:
+        raise _refused("zones", list(given.zones), f"give {ZONES} of the region, or leave it out")
     for origin in given.cors_origins:
         if not _ORIGIN.fullmatch(origin):
             raise _refused("cors_origins", origin, "give origins such as https://www.example.com")

@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+from storekeeper.store.dynamodb.tables import TABLES
 from storekeeper.telemetry.alarms import alarms
 from storekeeper.telemetry.metrics import GAUGES, Metrics
 from tests.deploy.templates import Assembly
@@ -60,11 +61,13 @@ def test_each_tells_operators_and_links_to_a_part_of_the_runbook(full: Assembly)
     text = (ROOT / "docs" / "aws.md").read_text()
     headings = set(re.findall(r"^#+ `?([a-z-]+)`?$", text, re.MULTILINE))
     (composite,) = full.of_type("monitoring", "CloudWatch::CompositeAlarm").values()
-    for one in (*made(full).values(), composite):
+    of_updates = full.of_type("compute", "CloudWatch::Alarm").values()
+    assert len(of_updates) == 2
+    for one in (*made(full).values(), *of_updates, composite):
         link = one["AlarmDescription"].rpartition("What to do: docs/aws.md#")[2]
         assert link == one["AlarmName"].removeprefix(PREFIX)
         assert link in headings
-    for one in made(full).values():
+    for one in (*made(full).values(), *of_updates):
         assert "OperationsTopic" in json.dumps(one["AlarmActions"])
         assert one["OKActions"] == one["AlarmActions"]
 
@@ -90,6 +93,22 @@ def test_a_shop_without_a_cache_has_no_alarm_for_it(least: Assembly) -> None:
 def test_few_requests_ring_no_alarm(full: Assembly) -> None:
     (rate,) = (one for one in made(full)["gateway-errors"]["Metrics"] if "Expression" in one)
     assert rate["Expression"].startswith("IF(asked >= 20,")
+
+
+def test_tables_are_watched_though_dynamodb_is_silent_while_all_is_well(full: Assembly) -> None:
+    """Without FILL one figure without a value leaves the whole sum without one."""
+    for name in ("table-throttled", "table-errors"):
+        metrics = made(full)[name]["Metrics"]
+        (total,) = (one["Expression"] for one in metrics if "Expression" in one)
+        figures = [one["Id"] for one in metrics if "MetricStat" in one]
+        assert total == f"SUM([{', '.join(f'FILL({one}, 0)' for one in figures)}])"
+        # CloudWatch takes no more in an alarm.
+        assert 2 < len(figures) <= 10
+    text = json.dumps(made(full)["table-throttled"])
+    for table in TABLES:
+        assert f'"storekeeper-full-{table.name}"' in text
+        for index in table.indexes:
+            assert f'"{index.name}"' in text
 
 
 def test_the_dashboard_can_be_read(full: Assembly) -> None:

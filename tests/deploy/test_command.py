@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import botocore.exceptions as failures
 import pytest
 
+from deploy.aws import __main__ as command
 from tests.deploy.templates import ENVIRONMENTS
 from tests.support.processes import ROOT
 
@@ -40,6 +42,47 @@ def test_a_wrong_key_stops_the_plan(tmp_path: Path, old: str, new: str, told: st
     assert ended.stderr.startswith(told)
     assert ended.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["plan"], "Missing parameter: name; see `python -m deploy.aws --help`\n"),
+        (["plan", "staging", "--colour"], "No such option: --colour; see `python -m"),
+        (["paint"], "No such command 'paint'"),
+    ],
+)
+def test_a_slip_in_the_command_is_told_in_one_sentence(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    assert command.run(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(told)
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        failures.ClientError(
+            {"Error": {"Code": "AccessDenied", "Message": "you may not"}}, "CreateChangeSet"
+        ),
+        failures.EndpointConnectionError(endpoint_url="https://example.com you may not"),
+    ],
+)
+def test_what_aws_refuses_is_told_in_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(command, "load", fail)
+    assert command.run(["plan", "staging"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("AWS: ")
+    assert "you may not" in said
+    assert said.endswith("It can be started again at any moment\n")
+    assert said.count("\n") == 1
 
 
 def test_a_shop_with_the_name_of_an_example_is_not_deployed() -> None:

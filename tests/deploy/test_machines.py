@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import re
 import shlex
 import stat
 import subprocess
@@ -20,10 +22,12 @@ from deploy.aws.settings import read
 from storekeeper.config import load
 from tests.deploy import units
 from tests.deploy.templates import Assembly
-from tests.deploy.test_settings import GOOD
+from tests.deploy.test_settings import GOOD, MAIL
 from tests.support import local_engines, role
 
 CURRENT, NEXT, PREVIOUS = "c" * 64, "n" * 64, "p" * 64
+# With what a file that systemd reads could take for its own.
+MAIL_PASSWORD = "a\"b\\c #d$e='"
 PLACES = machines.Places(
     orders_topic="arn:aws:sns:eu-west-1:123456789012:storekeeper-test-orders",
     stock_topic="arn:aws:sns:eu-west-1:123456789012:storekeeper-test-stock",
@@ -33,6 +37,7 @@ PLACES = machines.Places(
     cache_address="cache.abc123.serverless.euw1.cache.amazonaws.com:6379/0",
     user_pool="eu-west-1_AbCdEf123",
     client="4webclient5",
+    mail_password="arn:aws:secretsmanager:eu-west-1:123456789012:secret:mail",
 )
 
 
@@ -55,9 +60,9 @@ def as_systemd_reads(text: str) -> dict[str, str]:
 
 
 def test_the_shop_takes_the_settings_and_keys_of_a_machine() -> None:
-    given = read({**GOOD, "cognito": "beside", "cache": True, "mail_from": "shop@example.com"})
+    given = read({**GOOD, **MAIL, "cognito": "beside", "cache": True})
     keys = {"current": CURRENT, "next": NEXT, "previous": PREVIOUS}
-    secrets = fetch_secrets().lines(keys, "secret", PLACES.cache_address)
+    secrets = fetch_secrets().lines(keys, "secret", PLACES.cache_address, MAIL_PASSWORD)
     text = machines.env_file(machines.settings(given, PLACES)) + "\n" + "\n".join(secrets)
     found = load(environ=as_systemd_reads(text))
     assert (found.store, found.dynamodb_prefix) == ("dynamodb", "storekeeper-test-")
@@ -66,19 +71,29 @@ def test_the_shop_takes_the_settings_and_keys_of_a_machine() -> None:
     assert found.cache_url == f"valkeys://shop:secret@{PLACES.cache_address}"
     assert found.cognito_roles == {"admins": "admin", "staff": "staff"}
     assert found.public_url == "https://shop.example.com"
+    # Without a host the shop sends nothing, and says nothing of it.
+    assert (found.smtp_host, found.smtp_port) == ("email-smtp.eu-west-1.amazonaws.com", 587)
+    assert (found.smtp_user, found.smtp_password) == ("AKIAEXAMPLE", MAIL_PASSWORD)
+    assert (found.smtp_tls, found.mail_from) == ("starttls", "shop@example.com")
 
 
 @pytest.mark.parametrize("address", ["", PLACES.cache_address], ids=["alone", "with a cache"])
-def test_keys_are_fetched_from_secrets_manager_for_root_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+@pytest.mark.parametrize("password", ["", MAIL_PASSWORD], ids=["no mail", "with mail"])
+def test_each_secret_is_fetched_by_its_own_name_for_root_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, password: str
 ) -> None:
     local_engines.use_local_credentials(monkeypatch)
     monkeypatch.setenv("AWS_ENDPOINT_URL", local_engines.url("ministack"))
     own: Any = botocore.session.get_session().create_client("secretsmanager")
     kept = json.dumps({"current": CURRENT, "next": NEXT, "previous": PREVIOUS})
+
+    def hidden(secret: str) -> str:
+        return own.create_secret(Name=uuid4().hex, SecretString=secret)["ARN"] if secret else ""
+
     places = PLACES._replace(
-        signing_keys=own.create_secret(Name=uuid4().hex, SecretString=kept)["ARN"],
-        cache_password=own.create_secret(Name=uuid4().hex, SecretString="secret")["ARN"],
+        signing_keys=hidden(kept),
+        mail_password=hidden(password),
+        cache_password=hidden("secret") if address else "",
         cache_address=address,
     )
     for name, value in machines.secrets(read(GOOD), places).items():
@@ -86,12 +101,14 @@ def test_keys_are_fetched_from_secrets_manager_for_root_alone(
     monkeypatch.setattr(botocore.session, "get_session", role.watched_session)
     target = tmp_path / "keys.env"
     fetch_secrets().main(target)
-    cache = [f"STOREKEEPER_CACHE_URL=valkeys://shop:secret@{address}"] if address else []
-    assert target.read_text().splitlines() == [
-        f"STOREKEEPER_SECRET_KEY={CURRENT}",
-        f"STOREKEEPER_OLD_SECRET_KEYS={NEXT},{PREVIOUS}",
-        *cache,
-    ]
+    mail = {"STOREKEEPER_SMTP_PASSWORD": password} if password else {}
+    cache = {"STOREKEEPER_CACHE_URL": f"valkeys://shop:secret@{address}"} if address else {}
+    assert as_systemd_reads(target.read_text()) == {
+        "STOREKEEPER_SECRET_KEY": CURRENT,
+        "STOREKEEPER_OLD_SECRET_KEYS": f"{NEXT},{PREVIOUS}",
+        **mail,
+        **cache,
+    }
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
 
 
@@ -167,7 +184,7 @@ def test_the_start_of_a_machine_is_a_script_without_gaps(full: Assembly, tmp_pat
     script = "".join(part if isinstance(part, str) else "VALUE" for part in parts)
     # What EC2 takes; the values are longer than their stand-in.
     assert len(script) < 12_000
-    assert "@" not in script
+    assert not re.findall("@[A-Z]+@", script)
     file = tmp_path / "start.sh"
     file.write_text(script)
     subprocess.run(["bash", "-n", str(file)], check=True, timeout=10)
@@ -180,11 +197,57 @@ def test_the_release_is_believed_by_its_hash_alone() -> None:
     assert "--require-hashes" in (machines.FOLDER / "install.sh").read_text()
 
 
+@pytest.mark.parametrize("reached", ["dnf", "aws"])
+def test_a_machine_that_cannot_start_says_why_before_it_goes(tmp_path: Path, reached: str) -> None:
+    """It is ended by the rollback, and its log with it."""
+    script = machines.start_script(
+        {
+            "STACK": "compute",
+            "GROUP": "Machines",
+            "REGION": "eu-west-1",
+            "BUCKET": "releases",
+            "RELEASE": "0" * 64,
+            "SETTINGS": "",
+            "SECRETS": "",
+            "AGENT": "{}",
+        }
+    )
+    for place in ("/var/log", "/var/lib", "/etc", "/opt/aws/bin", "/dev/console"):
+        script = script.replace(place, f"{tmp_path}{place}")
+    for folder in ("var/log", "var/lib", "etc", "opt/aws/bin", "dev", "bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("dnf", "aws"):
+        fails = 'echo "no route to $1" >&2; exit 1' if name == reached else "exit 0"
+        program(tmp_path / "bin" / name, fails)
+    program(tmp_path / "opt/aws/bin/cfn-signal", f'printf "%s\\n" "$@" >{tmp_path}/signal')
+    ended = subprocess.run(
+        ["bash", "-c", script],
+        env={"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"},
+        timeout=20,
+        check=False,
+    )
+    assert ended.returncode != 0
+    told = (tmp_path / "signal").read_text()
+    cause = "no route to install" if reached == "dnf" else "no route to s3"
+    assert told.startswith("--exit-code\n1\n--reason\nthe machine could not be set up: ")
+    assert cause in told.splitlines()[3]
+    assert cause in (tmp_path / "dev/console").read_text()
+
+
+def program(path: Path, text: str) -> None:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
 def test_the_agent_sends_the_log_where_the_stack_keeps_it(full: Assembly) -> None:
     agent = machines.agent(read({**GOOD, "name": "full"}))
-    (file,) = agent["logs"]["logs_collected"]["files"]["collect_list"]
+    file, start = agent["logs"]["logs_collected"]["files"]["collect_list"]
     groups = full.of_type("data", "Logs::LogGroup").values()
-    assert file["log_group_name"] in {one["LogGroupName"] for one in groups}
+    for one in (file, start):
+        assert one["log_group_name"] in {group["LogGroupName"] for group in groups}
+    # How its start went outlives a machine that the rollback ends.
+    assert file["log_stream_name"] != start["log_stream_name"]
+    assert f"exec >>{start['file_path']}" in (machines.FOLDER / "start.sh").read_text()
     unit = (machines.FOLDER / "storekeeper.service").read_text()
     assert f"StandardError=append:{file['file_path']}" in unit
     assert f"{file['file_path']} {{" in (machines.FOLDER / "logrotate.conf").read_text()

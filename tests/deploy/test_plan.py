@@ -14,7 +14,7 @@ from deploy.aws.assembly import stacks
 from deploy.aws.costs import ORDERS_A_MINUTE, PRICES, machines_at, monthly, units
 from deploy.aws.plan import lines
 from deploy.aws.settings import SIZES, read
-from tests.deploy.test_settings import GOOD
+from tests.deploy.test_settings import GOOD, MAIL
 from tests.support.processes import ROOT
 
 MEASURED = (ROOT / "docs" / "benchmarks.md").read_text()
@@ -52,6 +52,17 @@ def test_more_business_costs_more_and_a_thousandth_less_each(size: str) -> None:
     assert many / 1_000 < some / 10
 
 
+def test_mail_by_ses_costs_an_endpoint_and_a_secret() -> None:
+    def idle(values: dict[str, object]) -> float:
+        return sum(one.dollars for one in monthly(read(values), 0))
+
+    prices = tomllib.loads(PRICES.read_text())
+    more = idle({**GOOD, **MAIL, "region": "eu-west-1"}) - idle({**GOOD, "region": "eu-west-1"})
+    endpoint = prices["network"]["endpoint_hour"] * prices["hours"]
+    factor = costs.factor_of(read(GOOD), prices)
+    assert more == pytest.approx(factor * (endpoint + prices["fixed"]["secret_month"]))
+
+
 def test_prices_name_their_day_and_their_source() -> None:
     prices = tomllib.loads(PRICES.read_text())
     assert isinstance(prices["as_of"], dt.date)
@@ -74,6 +85,10 @@ def test_machines_stay_within_their_size() -> None:
 def test_the_plan_names_each_stack_and_three_sums(assemblies: Path) -> None:
     found = stacks(assemblies / "full")
     text = list(lines(read({**GOOD, "name": "full"}), found))
+    # Nothing else would say so before a customer waits for a confirmation.
+    assert [line for line in text if line.startswith("It sends no mail")]
+    with_mail = lines(read({**GOOD, **MAIL, "name": "full"}), [])
+    assert not [line for line in with_mail if line.startswith("It sends no mail")]
     for stack in found:
         assert [line for line in text if line.strip().startswith(stack.name)]
     (sums,) = (line for line in text if line.strip().startswith("together"))

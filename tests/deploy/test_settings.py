@@ -18,6 +18,10 @@ GOOD: dict[str, Any] = {
     "size": "small",
     "operators": ["ops@example.com"],
 }
+MAIL: dict[str, Any] = {
+    "mail_from": "shop@example.com",
+    "mail": {"host": "email-smtp.eu-west-1.amazonaws.com", "user": "AKIAEXAMPLE"},
+}
 
 
 @pytest.mark.parametrize(
@@ -42,7 +46,26 @@ GOOD: dict[str, Any] = {
         ("ssh_from", ["203.0.113.7/32"], "ssh_from and ssh_key go together"),
         ("log_days", 5, "log_days = 5 can't be used"),
         ("name", "Production!", "name = 'Production!' can't be used: name the file in"),
+        ("name", "staging-berlin", "name = 'staging-berlin' can't be used: name the file in"),
+        ("name", "berlin-", "name = 'berlin-' can't be used: name the file in"),
+        ("name", "a--b", "name = 'a--b' can't be used: name the file in"),
         ("currency", "pounds", "currency = 'pounds' can't be used"),
+        ("currency", "XXQ", "currency = 'XXQ' can't be used: give a code of ISO 4217"),
+        ("shop_name", "The\nShop", "shop_name = 'The\\nShop' can't be used: give a name in one"),
+        ("shop_name", " ", "shop_name = ' ' can't be used: give a name in one line"),
+        ("operators", ["a@example.com"] * 2, "operators = 'a@example.com' can't be used: name it"),
+        ("on_call", ["a@example.com"] * 2, "on_call = 'a@example.com' can't be used: name it once"),
+        (
+            "zones",
+            ["us-east-1a", "eu-west-1b"],
+            "zones = 'us-east-1a' can't be used: give zones of",
+        ),
+        ("zones", ["eu-west-1a"], "zones = ['eu-west-1a'] can't be used: give 2 of the region"),
+        ("zones", ["eu-west-1a"] * 2, "zones = 'eu-west-1a' can't be used: name it once"),
+        ("mail_from", "shop@example.com", "mail_from and mail go together: name the address"),
+        ("mail", MAIL["mail"], "mail_from and mail go together: name the address"),
+        ("mail", {"port": 0}, "mail = {'port': 0} can't be used"),
+        ("mail", {"password": "s"}, "mail = {'password': 's'} can't be used"),
         ("colour", "red", "there is no key 'colour' in an environment's file"),
     ],
 )
@@ -51,6 +74,34 @@ def test_a_wrong_key_is_named_in_one_sentence(key: str, value: object, told: str
         read({**GOOD, key: value})
     assert str(refused.value).startswith(told)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("mail", "told"),
+    [
+        ({"user": "u"}, "mail.host = '' can't be used: give the server's name, such as email-smtp"),
+        ({"host": "smtp.eu"}, "mail.user = '' can't be used: give the user's name"),
+        ({"host": "smtp.eu", "user": "a b"}, "mail.user = 'a b' can't be used"),
+        (
+            {"host": "smtp.example.org", "user": "u"},
+            "mail.host = 'smtp.example.org' can't be used: without outbound = true machines reach",
+        ),
+        (
+            {"host": "email-smtp.us-east-1.amazonaws.com", "user": "u"},
+            "mail.host = 'email-smtp.us-east-1.amazonaws.com' can't be used: without outbound",
+        ),
+    ],
+)
+def test_a_mail_server_that_machines_cannot_use_is_refused(mail: dict[str, Any], told: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        read({**GOOD, **MAIL, "mail": mail})
+    assert str(refused.value).startswith(told)
+
+
+def test_ses_is_reached_without_the_internet_and_others_with_it() -> None:
+    assert read({**GOOD, **MAIL}).mails_by_ses
+    elsewhere = {"host": "smtp.example.org", "user": "u"}
+    assert not read({**GOOD, **MAIL, "mail": elsewhere, "outbound": True}).mails_by_ses
 
 
 @pytest.mark.parametrize("key", ["region", "domain", "hosted_zone", "size", "operators"])
@@ -68,6 +119,13 @@ def test_a_file_that_is_no_toml_is_told(tmp_path: Path) -> None:
     (tmp_path / "odd.toml").write_text("region: eu-west-1")
     with pytest.raises(SettingsError, match=r"odd.toml is not TOML"):
         load("odd", tmp_path)
+
+
+def test_a_file_names_no_other_environment_than_its_own(tmp_path: Path) -> None:
+    """`staging.toml` with production's name in it would bring staging to production's stacks."""
+    (tmp_path / "staging.toml").write_text('name = "production"\n')
+    with pytest.raises(SettingsError, match=r"^name = 'production' can't be used: the name is the"):
+        load("staging", tmp_path)
 
 
 @pytest.mark.parametrize("name", [path.stem for path in FOLDER.glob("*.toml")])

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from deploy.aws.settings import read, regions
+from storekeeper.config import SettingsError
 from storekeeper.store.dynamodb.tables import TABLES, Table, creation
 from tests.deploy.templates import Assembly
+from tests.deploy.test_settings import GOOD
 
 EVERYBODY = ("0.0.0.0/0", "::/0")
 
@@ -33,17 +36,27 @@ def test_nothing_of_a_protected_shop_is_lost_by_removing_a_stack(full: Assembly)
     for _, name, resource in full.all():
         if resource["Type"].removeprefix("AWS::") in kinds:
             kept = resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy")
-            assert kept == ("Retain", "Retain") or name.startswith("RenewalLog"), name
+            # A first try that fails leaves nothing whose name the next would find taken.
+            wanted = ("RetainExceptOnCreate", "Retain")
+            assert kept == wanted or name.startswith("RenewalLog"), name
+        assert resource.get("DeletionPolicy") != "Retain", name
     for one in full.of_type("data", "DynamoDB::Table").values():
-        assert one["DeletionProtectionEnabled"] is True
+        assert one["DeletionProtectionEnabled"] == {"Fn::If": ["IsGuarded", True, False]}
+    pool = full.the("identity", "Cognito::UserPool")
+    assert pool["DeletionProtection"] == {"Fn::If": ["IsGuarded", "ACTIVE", "INACTIVE"]}
+    for stack in ("data", "identity", "compute"):
+        assert full.templates[stack]["Parameters"]["Guarded"]["Default"] == "true"
 
 
 def test_a_shop_to_try_things_out_can_be_removed(least: Assembly) -> None:
     for one in least.of_type("data", "DynamoDB::Table").values():
         assert one["DeletionProtectionEnabled"] is False
     assert not [
-        name for _, name, resource in least.all() if resource.get("DeletionPolicy") == "Retain"
+        name
+        for _, name, resource in least.all()
+        if resource.get("DeletionPolicy", "").startswith("Retain")
     ]
+    assert "Guarded" not in json.dumps(dict(least.templates))
 
 
 def test_every_bucket_is_private_encrypted_and_reached_by_tls_alone(full: Assembly) -> None:
@@ -70,6 +83,16 @@ def test_the_log_is_backed_up_each_day(full: Assembly) -> None:
     assert rule["Lifecycle"] == {"DeleteAfterDays": 35}
 
 
+def test_exports_may_do_what_dynamodb_asks_for(full: Assembly) -> None:
+    (policy,) = (
+        json.dumps(one["PolicyDocument"])
+        for one in full.of_type("data", "IAM::Policy").values()
+        if "ExportTableToPointInTime" in json.dumps(one)
+    )
+    for action in ("s3:PutObject", "s3:PutObjectAcl", "s3:AbortMultipartUpload"):
+        assert f'"{action}"' in policy
+
+
 def test_the_network_spans_two_zones_and_nobody_comes_in(full: Assembly, least: Assembly) -> None:
     for assembly in (full, least):
         zones = {
@@ -77,6 +100,8 @@ def test_the_network_spans_two_zones_and_nobody_comes_in(full: Assembly, least: 
             for one in assembly.of_type("network", "EC2::Subnet").values()
         }
         assert len(zones) == 2
+        if assembly is least:
+            assert zones == {'"us-east-1b"', '"us-east-1d"'}
         for one in ingress(assembly):
             assert one.get("CidrIp") not in EVERYBODY
             assert one.get("CidrIpv6") not in EVERYBODY
@@ -96,8 +121,31 @@ def test_aws_is_reached_without_the_internet(full: Assembly, least: Assembly) ->
         return {json.dumps(one["ServiceName"]).rpartition(".")[2].strip('"]} ') for one in found}
 
     needed = {"s3", "dynamodb", "sns", "monitoring", "logs", "secretsmanager", "ssm"}
-    assert needed | {"ssmmessages", "cloudformation"} == services(least)
+    assert needed | {"ssmmessages", "cloudformation", "email-smtp"} == services(least)
     assert services(full) - services(least) == {"cognito-idp"}
+    # The mail server of `full` isn't SES.
+    assert services(least) - services(full) == {"email-smtp"}
+
+
+def test_mail_finds_its_way(full: Assembly, least: Assembly) -> None:
+    """To SES by its endpoint, to any other server by the way out; with the secret's password."""
+    opened = {
+        port: json.dumps(one["DestinationSecurityGroupId"])
+        for port, one in ports(least, "EC2::SecurityGroupEgress")
+    }
+    assert "EndpointsGroup" in opened[587]
+    assert 587 in dict(ports(least, "EC2::SecurityGroupIngress"))
+    (machines,) = (
+        one
+        for one in full.of_type("network", "EC2::SecurityGroup").values()
+        if "machines that run" in one["GroupDescription"]
+    )
+    anywhere = {one["ToPort"] for one in machines["SecurityGroupEgress"] if "CidrIp" in one}
+    assert anywhere == {443, 465}
+    for assembly in (full, least):
+        assert "MailPassword" in assembly.of_type("secrets", "SecretsManager::Secret")
+        assert "MailPassword" in json.dumps(assembly.the("permissions", "IAM::Policy"))
+        assert "MAIL_PASSWORD" in json.dumps(assembly.the("compute", "EC2::LaunchTemplate"))
 
 
 def test_machines_are_hard_to_misuse(full: Assembly) -> None:
@@ -105,8 +153,10 @@ def test_machines_are_hard_to_misuse(full: Assembly) -> None:
     assert data["MetadataOptions"]["HttpTokens"] == "required"
     assert data["MetadataOptions"]["HttpPutResponseHopLimit"] == 1
     assert [one["Ebs"]["Encrypted"] for one in data["BlockDeviceMappings"]] == [True]
+    # Looked up for each machine that is made: `{{resolve:ssm:…}}` would be, once, for the stack.
+    assert data["ImageId"].startswith("resolve:ssm:/aws/service/")
     assert "al2023" in data["ImageId"]
-    assert data["ImageId"].endswith("arm64}}")
+    assert data["ImageId"].endswith("arm64")
     assert data["InstanceType"].partition(".")[0].endswith("g")
 
 
@@ -123,6 +173,13 @@ def test_a_new_release_comes_one_machine_at_a_time_and_goes_back_if_it_must(
     alarms = json.dumps(full.templates["compute"]["Outputs"]["RollbackAlarms"])
     for name in full.of_type("compute", "CloudWatch::Alarm"):
         assert name in alarms
+
+
+def test_a_machine_that_is_too_old_goes_when_its_successor_serves(full: Assembly) -> None:
+    group = full.the("compute", "AutoScaling::AutoScalingGroup")
+    policy = group["InstanceMaintenancePolicy"]
+    assert policy["MinHealthyPercentage"] == 100
+    assert int(group["MinSize"]) * policy["MaxHealthyPercentage"] // 100 > int(group["MinSize"])
 
 
 def test_machines_are_asked_whether_they_are_ready_and_drained(full: Assembly) -> None:
@@ -173,6 +230,21 @@ def test_topics_are_encrypted_and_what_is_lost_is_kept(full: Assembly) -> None:
     ]
 
 
+def test_only_alarms_of_this_account_reach_operators(full: Assembly) -> None:
+    statements = [
+        statement
+        for policy in full.of_type("notifications", "SNS::TopicPolicy").values()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow"
+    ]
+    assert len(statements) == 2
+    for one in statements:
+        assert one["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+        assert one["Condition"] == {
+            "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+        }
+
+
 def test_every_log_ends(full: Assembly) -> None:
     groups = [
         one for stack in full.templates for one in full.of_type(stack, "Logs::LogGroup").values()
@@ -220,9 +292,57 @@ def test_templates_are_small_enough_to_be_sent(full: Assembly) -> None:
         assert len(json.dumps(template)) < 51_200, stack
 
 
+def test_the_longest_name_that_an_environment_may_have_fits_everywhere(full: Assembly) -> None:
+    """What AWS takes of each kind of name; `staging-berlin` once failed after half an hour."""
+    longest = "a" * next(
+        length for length in range(40, 0, -1) if not refused({**GOOD, "name": "a" * length})
+    )
+    region = max(regions(), key=len)
+    account = "123456789012"
+    limits = {
+        "ElasticLoadBalancingV2::TargetGroup": ("Name", 32),
+        "ElasticLoadBalancingV2::LoadBalancer": ("Name", 32),
+        "S3::Bucket": ("BucketName", 63),
+        "ElastiCache::ServerlessCache": ("ServerlessCacheName", 40),
+        "ElastiCache::User": ("UserId", 40),
+        "ElastiCache::UserGroup": ("UserGroupId", 40),
+        "IAM::Role": ("RoleName", 64),
+        "Lambda::Function": ("FunctionName", 64),
+        "Backup::BackupVault": ("BackupVaultName", 50),
+        "Backup::BackupPlan": ("BackupPlanName", 50),
+        "SQS::Queue": ("QueueName", 80),
+    }
+    seen = set()
+    for _, _, resource in full.all():
+        key, most = limits.get(resource["Type"].removeprefix("AWS::"), ("", 0))
+        value = resource.get("Properties", {}).get(key, "")
+        if not value:
+            continue
+        parts = value["Fn::Join"][1] if isinstance(value, dict) else [value]
+        text = "".join(one if isinstance(one, str) else account for one in parts)
+        name = text.replace("-full-", f"-{longest}-").replace("eu-west-1", region)
+        assert len(name) <= most, name
+        seen.add(key)
+    assert {"Name", "BucketName", "RoleName", "UserId"} <= seen
+    assert len(longest) == 11
+
+
+def refused(values: dict[str, Any]) -> bool:
+    try:
+        read(values)
+    except SettingsError:
+        return True
+    return False
+
+
 def test_every_stack_says_what_it_is(full: Assembly) -> None:
     for template in full.templates.values():
         assert template["Description"].startswith("Storekeeper (full): ")
+
+
+def ports(assembly: Assembly, kind: str) -> list[tuple[int, dict[str, Any]]]:
+    """Rules between groups, by the port that they open."""
+    return [(one["ToPort"], one) for one in assembly.of_type("network", kind).values()]
 
 
 def ingress(assembly: Assembly) -> list[dict[str, Any]]:

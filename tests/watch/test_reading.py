@@ -26,11 +26,20 @@ def test_each_look_tells_what_happened_since_the_last() -> None:
     metrics.order("placed")
     reader = Reader(metrics.registry)
     placed = Key("storekeeper_orders_total", (("outcome", "placed"),))
-    assert placed not in reader.read({}), "it was there before the first look"
+    assert reader.read({})[placed] == Totals.of(0), "it was there before the first look"
     metrics.order("placed")
     metrics.order("placed")
     assert reader.read({})[placed] == Totals.of(2)
-    assert placed not in reader.read({})
+    assert reader.read({})[placed] == Totals.of(0)
+
+
+def test_that_nobody_orders_is_told_and_not_left_out() -> None:
+    """An alarm on too few orders would have nothing to look at, just when there are none."""
+    metrics = Metrics()
+    found = Reader(metrics.registry).read({})
+    of_orders = {key: figure for key, figure in found.items() if "orders" in key.name}
+    placed = Key("storekeeper_orders_total", (("outcome", "placed"),))
+    assert of_orders == {placed: Totals.of(0)}
 
 
 def test_routes_and_methods_make_no_metrics_of_their_own() -> None:

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 
-def lines(keys: Mapping[str, str], password: str, address: str) -> list[str]:
+def lines(
+    keys: Mapping[str, str], password: str, address: str, mail_password: str = ""
+) -> list[str]:
     """The settings, NAME=VALUE. `keys`: `current` signs, `next` and `previous` are taken."""
     others = [keys[name] for name in ("next", "previous") if keys.get(name)]
     found = [f"STOREKEEPER_SECRET_KEY={keys['current']}"]
@@ -22,7 +24,15 @@ def lines(keys: Mapping[str, str], password: str, address: str) -> list[str]:
         found.append(f"STOREKEEPER_OLD_SECRET_KEYS={','.join(others)}")
     if address:
         found.append(f"STOREKEEPER_CACHE_URL=valkeys://shop:{password}@{address}")
+    if mail_password:
+        found.append(f"STOREKEEPER_SMTP_PASSWORD={quoted(mail_password)}")
     return found
+
+
+def quoted(text: str) -> str:
+    """As systemd reads it; the mail server's password is the only value that people choose."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def fetch(environ: Mapping[str, str], client: Any) -> list[str]:
@@ -31,7 +41,8 @@ def fetch(environ: Mapping[str, str], client: Any) -> list[str]:
 
     keys = json.loads(secret("SIGNING_KEYS"))
     address = environ.get("CACHE_ADDRESS", "")
-    return lines(keys, secret("CACHE_PASSWORD") if address else "", address)
+    mail = secret("MAIL_PASSWORD").strip() if "MAIL_PASSWORD" in environ else ""
+    return lines(keys, secret("CACHE_PASSWORD") if address else "", address, mail)
 
 
 def main(target: Path) -> None:

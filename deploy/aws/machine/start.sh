@@ -8,8 +8,16 @@ tell() {
     /opt/aws/bin/cfn-signal --exit-code "$1" --reason "$2" \
         --stack '@STACK@' --resource '@GROUP@' --region '@REGION@'
 }
-# Without a signal the stack would wait for its whole patience before it rolls back.
-trap 'tell 1 "the machine could not be set up; see /var/log/storekeeper-start.log" || true' ERR
+# The machine goes when the stack rolls back: what it said last is told with the signal, which stands
+# in the stack's events, and on its console. Without a signal the stack would wait for its whole
+# patience.
+fail() {
+    local last
+    last=$(tail -n 5 "$2" | tr -c '[:print:]' ' ' | tail -c 500) || true
+    tail -n 50 "$2" >/dev/console || true
+    tell 1 "$1: $last" || true
+}
+trap 'fail "the machine could not be set up" /var/log/storekeeper-start.log' ERR
 
 dnf install --assumeyes --quiet aws-cfn-bootstrap
 umask 077
@@ -25,7 +33,7 @@ cat >/etc/storekeeper/agent.json <<'AGENT'
 AGENT
 cd /var/lib/storekeeper-release
 aws s3 cp --only-show-errors 's3://@BUCKET@/releases/@RELEASE@.tar.gz' release.tar.gz
-echo '@RELEASE@  release.tar.gz' | sha256sum --check --status
+echo '@RELEASE@  release.tar.gz' | sha256sum --check
 tar --extract --gzip --no-same-owner --file release.tar.gz
 bash ./install.sh
 
@@ -36,4 +44,4 @@ for _ in $(seq 120); do
     fi
     sleep 5
 done
-tell 1 'the shop is not ready after ten minutes; see /var/log/storekeeper.log'
+fail 'the shop is not ready after ten minutes' /var/log/storekeeper.log

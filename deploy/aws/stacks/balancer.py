@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import aws_cdk as cdk
 from aws_cdk import aws_certificatemanager as certificates
 from aws_cdk import aws_elasticloadbalancingv2 as balancing
 from aws_cdk import aws_s3 as s3
@@ -9,6 +10,7 @@ from constructs import Construct
 
 from deploy.aws.fixed import APP_PORT
 from deploy.aws.settings import Environment
+from deploy.aws.stacks.base import Stack
 from deploy.aws.stacks.network import HTTPS, Network
 
 DRAINING_S = 30
@@ -20,7 +22,7 @@ class Balancer(Construct):
     """TLS from the gateway on, with the shop's own certificate; machines are asked by /readyz."""
 
     def __init__(
-        self, scope: Construct, given: Environment, *, network: Network, access_logs: s3.Bucket
+        self, scope: Stack, given: Environment, *, network: Network, access_logs: s3.Bucket
     ) -> None:
         super().__init__(scope, "Balancer")
         self.certificate = certificates.CfnCertificate(
@@ -42,7 +44,7 @@ class Balancer(Construct):
             scheme="internal",
             subnets=network.machine_subnets.subnet_ids,
             security_groups=[network.balancer.security_group_id],
-            load_balancer_attributes=_attributes(given, access_logs),
+            load_balancer_attributes=_attributes(scope, access_logs),
         )
         self.targets = self._targets(given, network)
         self.listener = balancing.CfnListener(
@@ -87,12 +89,12 @@ class Balancer(Construct):
         )
 
 
-def _attributes(given: Environment, access_logs: s3.Bucket) -> list[_Attribute]:
+def _attributes(stack: Stack, access_logs: s3.Bucket) -> list[_Attribute]:
     wanted = {
         "access_logs.s3.enabled": "true",
         "access_logs.s3.bucket": access_logs.bucket_name,
         "access_logs.s3.prefix": "balancer",
-        "deletion_protection.enabled": "true" if given.protected else "false",
+        "deletion_protection.enabled": cdk.Token.as_string(stack.guarded("true", "false")),
         "routing.http.drop_invalid_header_fields.enabled": "true",
         "idle_timeout.timeout_seconds": "60",
     }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import aws_cdk as cdk
 from constructs import Construct, IConstruct
 
+from deploy.aws.fixed import GUARD
 from deploy.aws.settings import Environment
 
 RUNBOOK = "docs/aws.md#"
@@ -26,11 +28,34 @@ class Stack(cdk.Stack):
             termination_protection=given.protected,
         )
         self.given = given
+        self._guard: cdk.CfnCondition | None = None
 
     @property
     def kept(self) -> cdk.RemovalPolicy:
-        """What becomes of data when its stack is removed."""
-        return cdk.RemovalPolicy.RETAIN if self.given.protected else cdk.RemovalPolicy.DESTROY
+        """What becomes of data when its stack is removed. A first try that fails leaves nothing,
+        or the next would find its names taken."""
+        if self.given.protected:
+            return cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+        return cdk.RemovalPolicy.DESTROY
+
+    def guarded(self, yes: object, no: object) -> Any:
+        """`yes` where things of this stack can't be deleted, `no` where they can: always in an
+        environment that isn't protected, and while the stack is made (`deploying.Formation.put`)."""
+        if not self.given.protected:
+            return no
+        if self._guard is None:
+            parameter = cdk.CfnParameter(
+                self,
+                GUARD,
+                type="String",
+                default="true",
+                allowed_values=["true", "false"],
+                description="Whether what holds data refuses to be deleted",
+            )
+            self._guard = cdk.CfnCondition(
+                self, "IsGuarded", expression=cdk.Fn.condition_equals(parameter, "true")
+            )
+        return cdk.Fn.condition_if(self._guard.logical_id, yes, no)
 
     def output(self, name: str, value: str, about: str) -> None:
         made = cdk.CfnOutput(self, f"Output{name}", value=value, description=about)

@@ -15,6 +15,7 @@ from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
 from deploy.aws import machines
+from deploy.aws.alarms import runbook
 from deploy.aws.fixed import REQUESTS_A_MINUTE
 from deploy.aws.settings import Environment
 from deploy.aws.stacks.balancer import Balancer
@@ -26,7 +27,8 @@ from deploy.aws.stacks.notifications import Notifications
 from deploy.aws.stacks.permissions import Permissions
 from deploy.aws.stacks.releases import Releases
 
-IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
+# Looked up whenever a machine is made, not when the stack is.
+IMAGE = "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
 # Machines are made anew this often, with the newest image and the newest keys.
 OLDEST_DAYS = 30
 PATIENCE = "PT20M"
@@ -100,9 +102,7 @@ class Compute(Stack):
             "Template",
             launch_template_name=f"{given.prefix}machine",
             launch_template_data=_Launch.LaunchTemplateDataProperty(
-                image_id=cdk.CfnDynamicReference(
-                    cdk.CfnDynamicReferenceService.SSM, IMAGE
-                ).to_string(),
+                image_id=IMAGE,
                 instance_type=given.machines.instance,
                 iam_instance_profile=_Launch.IamInstanceProfileProperty(arn=profile),
                 security_group_ids=[network.machines.security_group_id],
@@ -146,6 +146,10 @@ class Compute(Stack):
             health_check_type="ELB",
             health_check_grace_period=600,
             max_instance_lifetime=OLDEST_DAYS * 86_400,
+            # A machine that is too old, or ill, goes when its successor serves.
+            instance_maintenance_policy=_Group.InstanceMaintenancePolicyProperty(
+                min_healthy_percentage=100, max_healthy_percentage=150
+            ),
             metrics_collection=[_Group.MetricsCollectionProperty(granularity="1Minute")],
         )
         accept(
@@ -218,7 +222,8 @@ class Compute(Stack):
                 self,
                 f"Update{name}",
                 alarm_name=f"{self.given.prefix}update-{name.lower()}",
-                alarm_description=f"While an update goes on: {about}. It is taken back.",
+                alarm_description=f"While an update goes on: {about}. It is taken back. "
+                f"What to do: {runbook(self.given, f'update-{name.lower()}')}",
                 namespace="AWS/ApplicationELB",
                 metric_name=metric,
                 dimensions=dimensions,
@@ -229,6 +234,7 @@ class Compute(Stack):
                 comparison_operator="GreaterThanThreshold",
                 treat_missing_data="notBreaching",
                 alarm_actions=[self.operations],
+                ok_actions=[self.operations],
             )
             found.append(alarm.attr_arn)
         self.output("RollbackAlarms", cdk.Fn.join(",", found), "alarms that take an update back")

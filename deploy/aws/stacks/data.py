@@ -71,7 +71,7 @@ class Data(Stack):
                 )
             ),
             sse_specification=dynamodb.CfnTable.SSESpecificationProperty(sse_enabled=True),
-            deletion_protection_enabled=self.given.protected,
+            deletion_protection_enabled=self.guarded(True, False),
         )
         made.apply_removal_policy(self.kept)
         return made

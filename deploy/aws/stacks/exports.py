@@ -35,7 +35,8 @@ class Exports(Construct):
         objects = f"{bucket_arn(scope.bucket_name('exports'))}/*"
         role.add_to_policy(
             iam.PolicyStatement(
-                actions=["s3:PutObject", "s3:AbortMultipartUpload"],
+                # PutObjectAcl: the export says that the bucket's owner has each object.
+                actions=["s3:PutObject", "s3:PutObjectAcl", "s3:AbortMultipartUpload"],
                 resources=[objects],
             )
         )

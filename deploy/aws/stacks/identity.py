@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import aws_cdk as cdk
 from aws_cdk import aws_cognito as cognito
 from constructs import Construct
 
@@ -56,7 +57,7 @@ class Identity(Stack):
             user_attribute_update_settings=kind.UserAttributeUpdateSettingsProperty(
                 attributes_require_verification_before_update=["email"]
             ),
-            deletion_protection="ACTIVE" if self.given.protected else "INACTIVE",
+            deletion_protection=cdk.Token.as_string(self.guarded("ACTIVE", "INACTIVE")),
         )
         pool.apply_removal_policy(self.kept)
         accept(

@@ -7,7 +7,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from deploy.aws.fixed import APP_PORT, CIDR, INTERFACES, POOL_INTERFACE
+from deploy.aws.fixed import APP_PORT, CIDR, INTERFACES, MAIL_INTERFACE, POOL_INTERFACE, ZONES
 from deploy.aws.settings import Environment
 from deploy.aws.stacks.base import Stack
 
@@ -51,7 +51,8 @@ class Network(Stack):
             "Vpc",
             vpc_name=f"{self.given.prefix}network",
             ip_addresses=ec2.IpAddresses.cidr(CIDR),
-            max_azs=2,
+            max_azs=None if self.given.zones else ZONES,
+            availability_zones=list(self.given.zones) or None,
             nat_gateways=1 if self.given.outbound else 0,
             subnet_configuration=subnets,
             restrict_default_security_group=False,
@@ -92,8 +93,11 @@ class Network(Stack):
         self.machines.add_egress_rule(
             ec2.Peer.any_ipv4(), ec2.Port.tcp(HTTPS), "DynamoDB and S3 by their endpoints"
         )
-        if self.given.outbound:
-            self.machines.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(587), "mail")
+        mail = self.given.mail
+        if mail is not None and self.given.mails_by_ses:
+            _connect(self.machines, self.endpoints, mail.port, "mail by SES")
+        elif mail is not None:
+            self.machines.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(mail.port), "mail")
         for network in self.given.ssh_from:
             self.machines.add_ingress_rule(ec2.Peer.ipv4(network), ec2.Port.tcp(22), "operators")
 
@@ -107,6 +111,8 @@ class Network(Stack):
         services = dict(INTERFACES)
         if self.given.cognito != "off":
             services |= POOL_INTERFACE
+        if self.given.mails_by_ses:
+            services |= MAIL_INTERFACE
         zones = self.given.machines.endpoint_zones
         for name, service in services.items():
             self.vpc.add_interface_endpoint(

@@ -1,4 +1,4 @@
-"""Keys that sign tokens, renewed by themselves, and the cache's password."""
+"""Keys that sign tokens, renewed by themselves, and passwords at the cache and the mail server."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ CACHE_PASSWORD_LETTERS = 64
 
 
 class Secrets(Stack):
-    """The signing keys with their rotation, and the cache's password where there is a cache."""
+    """The signing keys with their rotation, and the passwords that are needed."""
 
     def __init__(self, scope: Construct, given: Environment) -> None:
         super().__init__(scope, "secrets", given, about="keys and their renewal")
         self.signing = self._signing()
         self._renew()
         self.cache_password = self._cache_password() if given.cache else None
+        self.mail_password = self._mail_password() if given.mail else None
         self.output("SigningKeys", self.signing.ref, "keys that sign tokens")
 
     def _signing(self) -> secretsmanager.CfnSecret:
@@ -130,5 +131,24 @@ class Secrets(Stack):
             secret,
             "AwsSolutions-SMG4",
             "The cache's user takes it from the stack; it is renewed by an update (docs/aws.md).",
+        )
+        return secret
+
+    def _mail_password(self) -> secretsmanager.CfnSecret:
+        """Something that no server takes, until operators put the real one there (docs/aws.md):
+        machines don't start without a value."""
+        secret = secretsmanager.CfnSecret(
+            self,
+            "MailPassword",
+            name=f"{self.given.prefix}mail-password",
+            description="The shop's password at the mail server; put it there yourself",
+            generate_secret_string=secretsmanager.CfnSecret.GenerateSecretStringProperty(
+                password_length=CACHE_PASSWORD_LETTERS, exclude_punctuation=True
+            ),
+        )
+        accept(
+            secret,
+            "AwsSolutions-SMG4",
+            "The mail server makes it, and nobody here can renew it there (docs/aws.md).",
         )
         return secret

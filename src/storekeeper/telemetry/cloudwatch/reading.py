@@ -21,6 +21,8 @@ DIMENSIONS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "storekeeper_http_requests": ((), ("status",)),
     "storekeeper_orders": (("outcome",),),
 }
+# Told even when nothing happened: that no order is placed is what an alarm looks for.
+ALWAYS = frozenset({Key("storekeeper_orders_total", (("outcome", "placed"),))})
 _PLAIN: tuple[tuple[str, ...], ...] = ((),)
 
 
@@ -41,7 +43,7 @@ class Reader:
         """What happened since the last look, and `gauges` as they are.
 
         A figure without dimensions is told even when nothing happened, so that an alarm on it has
-        something to look at; one with them only when something did.
+        something to look at; one with them only when something did, or where it is in `ALWAYS`.
         """
         found: Figures = {}
         for family in self._registry.collect():
@@ -62,14 +64,15 @@ class Reader:
         return found
 
     def _count(self, family: Metric, found: Figures) -> None:
-        sums: dict[Key, float] = defaultdict(float)
+        always = [key for key in ALWAYS if key.name == f"{family.name}_total"]
+        sums: dict[Key, float] = defaultdict(float, dict.fromkeys(always, 0.0))
         for sample in family.samples:
             if sample.name.endswith("_total"):
                 grown = self._grown(sample.name, sample.labels, sample.value)
                 for labels in DIMENSIONS.get(family.name, _PLAIN):
                     sums[_key(sample.name, sample.labels, labels)] += grown
         for key, total in sums.items():
-            if total or not key.dimensions:
+            if total or not key.dimensions or key in ALWAYS:
                 add(found, key, Totals.of(total))
 
     def _spread(self, family: Metric, found: Figures) -> None:

@@ -1,0 +1,243 @@
+"""A deployment that broke off, or failed, is gone on with by the same command, and says why."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.stub import ANY, Stubber
+
+from deploy.aws.account import Account
+from deploy.aws.assembly import Made
+from deploy.aws.deploying import DeploymentError, Formation
+
+NAME = "storekeeper-test-data"
+ID = f"arn:aws:cloudformation:eu-west-1:123456789012:stack/{NAME}/1"
+CHANGES = f"arn:aws:cloudformation:eu-west-1:123456789012:changeSet/{NAME}/1"
+NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+STACK = Made(NAME, "data", json.dumps({"Resources": {}}))
+GUARDED = STACK._replace(template=json.dumps({"Resources": {}, "Parameters": {"Guarded": {}}}))
+
+
+class CloudFormation:
+    """A client whose answers are set beforehand, in the order in which they are asked for."""
+
+    def __init__(self) -> None:
+        self.client = botocore.session.get_session().create_client(
+            "cloudformation",
+            region_name="eu-west-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+        self.stub = Stubber(self.client)
+        self.tokens: list[str] = []
+        self.told: list[str] = []
+        self.formation = Formation(self.client, self.told.append, poll_seconds=0)
+        self.client.meta.events.register(
+            "provide-client-params.cloudformation.ExecuteChangeSet",
+            lambda params, **_: self.tokens.append(params["ClientRequestToken"]),
+        )
+
+    def is_(self, *statuses: str | None) -> None:
+        """What is told of the stack, each time that it is asked for; None: there is none."""
+        for status in statuses:
+            if status is None:
+                self.stub.add_client_error(
+                    "describe_stacks", "ValidationError", f"Stack with id {NAME} does not exist"
+                )
+            else:
+                stack = {"StackName": NAME, "StackStatus": status, "CreationTime": NOW}
+                self.stub.add_response("describe_stacks", {"Stacks": [stack]})
+
+    def changes(self, kind: str, **parameters: str) -> None:
+        """A change set of this kind and with these parameters is made and executed."""
+        wanted = {
+            "StackName": NAME,
+            "ChangeSetName": ANY,
+            "ChangeSetType": kind,
+            "TemplateBody": ANY,
+            "Capabilities": ANY,
+            "Parameters": [
+                {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
+            ],
+        }
+        self.stub.add_response("create_change_set", {"Id": CHANGES, "StackId": ID}, wanted)
+        made = {"ChangeSetId": CHANGES, "Status": "CREATE_COMPLETE", "Changes": []}
+        self.stub.add_response("describe_change_set", made)
+        self.stub.add_response("execute_change_set", {})
+
+    def protects(self) -> None:
+        self.stub.add_response("update_termination_protection", {"StackId": ID})
+
+
+@pytest.fixture
+def aws() -> Iterator[CloudFormation]:
+    made = CloudFormation()
+    with made.stub:
+        yield made
+        made.stub.assert_no_pending_responses()
+
+
+def test_a_first_try_that_was_taken_back_is_removed_and_made_again(aws: CloudFormation) -> None:
+    aws.is_("ROLLBACK_COMPLETE")
+    aws.stub.add_response("delete_stack", {}, {"StackName": NAME})
+    aws.is_("DELETE_IN_PROGRESS", None, None)
+    aws.changes("CREATE")
+    aws.is_("CREATE_IN_PROGRESS", "CREATE_COMPLETE", "CREATE_COMPLETE")
+    aws.protects()
+    aws.is_("CREATE_COMPLETE")
+    assert aws.formation.put(STACK, {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("under_way", "end", "kind"),
+    [
+        ("CREATE_IN_PROGRESS", "CREATE_COMPLETE", "UPDATE"),
+        ("UPDATE_IN_PROGRESS", "UPDATE_COMPLETE", "UPDATE"),
+        ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_COMPLETE", "UPDATE"),
+        ("UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE", "UPDATE"),
+        ("DELETE_IN_PROGRESS", None, "CREATE"),
+    ],
+)
+def test_what_is_under_way_is_waited_for(
+    aws: CloudFormation, under_way: str, end: str | None, kind: str
+) -> None:
+    aws.is_(under_way, under_way, end, end)
+    aws.changes(kind)
+    aws.is_(f"{kind}_COMPLETE", f"{kind}_COMPLETE")
+    aws.protects()
+    aws.is_(f"{kind}_COMPLETE")
+    aws.formation.put(STACK, {})
+    assert aws.told[0] == f"{NAME}: {under_way}, waiting for its end"
+
+
+def test_a_name_without_a_stack_is_no_stack(aws: CloudFormation) -> None:
+    """What a change set leaves behind that was never executed."""
+    aws.is_("REVIEW_IN_PROGRESS")
+    aws.changes("CREATE")
+    aws.is_("CREATE_COMPLETE", "CREATE_COMPLETE")
+    aws.protects()
+    aws.is_("CREATE_COMPLETE")
+    aws.formation.put(STACK, {})
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback"),
+        ("ROLLBACK_FAILED", "delete-stack"),
+        ("DELETE_FAILED", "delete-stack"),
+    ],
+)
+def test_what_only_people_can_mend_is_told_with_how(
+    aws: CloudFormation, status: str, remedy: str
+) -> None:
+    aws.is_(status)
+    with pytest.raises(DeploymentError, match=rf"{NAME} is {status}.*{remedy} --stack-name {NAME}"):
+        aws.formation.put(STACK, {})
+
+
+def test_a_new_stack_refuses_to_be_deleted_only_when_all_of_it_is_there(
+    aws: CloudFormation,
+) -> None:
+    """A first try that fails could not be taken back otherwise."""
+    aws.is_(None)
+    aws.changes("CREATE", Guarded="false")
+    aws.is_("CREATE_COMPLETE", "CREATE_COMPLETE")
+    aws.protects()
+    aws.changes("UPDATE", Guarded="true")
+    aws.is_("UPDATE_COMPLETE", "UPDATE_COMPLETE")
+    aws.protects()
+    aws.is_("UPDATE_COMPLETE")
+    aws.formation.put(GUARDED, {})
+
+
+def test_a_stack_that_is_there_is_never_without_its_guard(aws: CloudFormation) -> None:
+    aws.is_("UPDATE_ROLLBACK_COMPLETE")
+    aws.changes("UPDATE", Release="1", Guarded="true")
+    aws.is_("UPDATE_COMPLETE", "UPDATE_COMPLETE")
+    aws.protects()
+    aws.is_("UPDATE_COMPLETE")
+    aws.formation.put(GUARDED, {"Release": "1"})
+
+
+def test_the_cause_is_this_updates_and_not_one_of_last_month(aws: CloudFormation) -> None:
+    def event(name: str, token: str, reason: str = "", status: str = "CREATE_FAILED") -> Any:
+        return {
+            "StackId": ID,
+            "EventId": name,
+            "StackName": NAME,
+            "Timestamp": NOW,
+            "LogicalResourceId": name,
+            "ResourceStatus": status,
+            "ResourceStatusReason": reason,
+            "ClientRequestToken": token,
+        }
+
+    aws.is_("UPDATE_COMPLETE")
+    aws.changes("UPDATE")
+    aws.is_("UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
+
+    def answer() -> None:
+        ours = aws.tokens[-1]
+        pages = [
+            [
+                event("Stack", ours, status="UPDATE_ROLLBACK_COMPLETE"),
+                event("B", ours, "cancelled"),
+            ],
+            [event("A", ours, "no such key"), event("Old", "of-last-month", "a failure")],
+        ]
+        aws.stub.add_response(
+            "describe_stack_events", {"StackEvents": pages[0], "NextToken": "more"}
+        )
+        aws.stub.add_response("describe_stack_events", {"StackEvents": pages[1]})
+
+    # The token is known when the change set is executed, so that is when the events are set.
+    aws.client.meta.events.register(
+        "after-call.cloudformation.ExecuteChangeSet", lambda **_: answer()
+    )
+    with pytest.raises(DeploymentError) as failed:
+        aws.formation.put(STACK, {})
+    assert str(failed.value) == f"{NAME} is UPDATE_ROLLBACK_COMPLETE: A: no such key"
+
+
+@pytest.mark.parametrize(
+    ("release", "bucket", "code", "told"),
+    [
+        ("v1.2", "releases", "", "give the hash of a release"),
+        ("0" * 64, "", "", "the environment has no bucket of releases yet"),
+        (
+            "0" * 64,
+            "releases",
+            "404",
+            r"it isn't in the bucket; `aws s3 ls s3://releases/releases/`",
+        ),
+    ],
+)
+def test_a_release_that_is_not_there_is_refused_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch, release: str, bucket: str, code: str, told: str
+) -> None:
+    account = Account("eu-west-1")
+    s3 = botocore.session.get_session().create_client("s3", region_name="eu-west-1")
+    monkeypatch.setattr(account, "client", lambda service: s3)
+    with Stubber(s3) as stub:
+        if code:
+            wanted = {"Bucket": bucket, "Key": f"releases/{release}.tar.gz"}
+            stub.add_client_error("head_object", code, expected_params=wanted)
+        with pytest.raises(DeploymentError, match=told):
+            account.require_release(release, bucket)
+        stub.assert_no_pending_responses()
+
+
+def test_a_release_that_is_there_is_gone_back_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = Account("eu-west-1")
+    s3 = botocore.session.get_session().create_client("s3", region_name="eu-west-1")
+    monkeypatch.setattr(account, "client", lambda service: s3)
+    with Stubber(s3) as stub:
+        stub.add_response("head_object", {})
+        account.require_release("0" * 64, "releases")
+        stub.assert_no_pending_responses()
