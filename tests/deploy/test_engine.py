@@ -139,7 +139,7 @@ def _things(outputs: dict[str, dict[str, str]]) -> Things:
         snapshots=folder_of(prefix),
         releases=f"arn:aws:s3:::{outputs['releases']['BucketName']}",
         # Here AWS has ARNs where the engine has names.
-        secrets=[f"{prefix}signing-keys", f"{prefix}cache-password"],
+        secrets=[f"{prefix}{one}" for one in ("signing-keys", "cache-password", "mail-password")],
         logs=[log, f"{log}:*"],
         namespace="Storekeeper/full",
     )
