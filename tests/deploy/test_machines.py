@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-import shlex
 import subprocess
 from pathlib import Path
 from shutil import which
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -19,6 +19,7 @@ from deploy.aws.settings import read
 from storekeeper.config import load
 from tests.deploy.templates import Assembly
 from tests.deploy.test_settings import GOOD
+from tests.deploy.told import as_systemd_reads
 from tests.support import local_engines
 
 CURRENT, NEXT, PREVIOUS = "c" * 64, "n" * 64, "p" * 64
@@ -46,12 +47,6 @@ def fetch_secrets() -> ModuleType:
     return module
 
 
-def as_systemd_reads(text: str) -> dict[str, str]:
-    """An EnvironmentFile: NAME=VALUE, quotes taken off."""
-    pairs = (line.partition("=") for line in text.splitlines() if line)
-    return {name: "".join(shlex.split(value)) for name, _, value in pairs}
-
-
 def test_the_shop_takes_the_settings_and_keys_of_a_machine() -> None:
     given = read({**GOOD, "cognito": "beside", "cache": True, "mail_from": "shop@example.com"})
     keys = {"current": CURRENT, "next": NEXT, "previous": PREVIOUS}
@@ -66,6 +61,16 @@ def test_the_shop_takes_the_settings_and_keys_of_a_machine() -> None:
     assert found.public_url == "https://shop.example.com"
 
 
+def test_keys_and_passwords_may_hold_any_sign() -> None:
+    """Secrets Manager puts punctuation into what it makes, and so do people, unless told not to."""
+    key = """ "two' #signs; $HOME `id` \\ and = so on, """.ljust(64, "*")
+    lines = fetch_secrets().lines({"current": key}, "a/b@c:d?e#f%41", "cache.example.com:6379/0")
+    found = load(environ={"STOREKEEPER_STORE": "dynamodb", **as_systemd_reads("\n".join(lines))})
+    assert found.secret_key == key
+    assert urlsplit(found.cache_url).hostname == "cache.example.com"
+    assert unquote(urlsplit(found.cache_url).password or "") == "a/b@c:d?e#f%41"
+
+
 def test_each_secret_is_asked_for_by_its_own_name() -> None:
     asked = []
 
@@ -78,7 +83,7 @@ def test_each_secret_is_asked_for_by_its_own_name() -> None:
     without_cache = PLACES._replace(cache_password="", cache_address="")
     lines = fetch_secrets().fetch(machines.secrets(given, without_cache), Client())
     assert asked == [PLACES.signing_keys]
-    assert lines == [f"STOREKEEPER_SECRET_KEY={CURRENT}"]
+    assert lines == [f'STOREKEEPER_SECRET_KEY="{CURRENT}"']
 
 
 def test_tokens_are_taken_through_a_renewal_of_keys() -> None:

@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 
 def lines(keys: Mapping[str, str], password: str, address: str) -> list[str]:
-    """The settings, NAME=VALUE. `keys`: `current` signs, `next` and `previous` are taken."""
+    """The settings, NAME="VALUE". `keys`: `current` signs, `next` and `previous` are taken."""
     others = [keys[name] for name in ("next", "previous") if keys.get(name)]
-    found = [f"STOREKEEPER_SECRET_KEY={keys['current']}"]
+    found = {"STOREKEEPER_SECRET_KEY": keys["current"]}
     if others:
-        found.append(f"STOREKEEPER_OLD_SECRET_KEYS={','.join(others)}")
+        found["STOREKEEPER_OLD_SECRET_KEYS"] = ",".join(others)
     if address:
-        found.append(f"STOREKEEPER_CACHE_URL=valkeys://shop:{password}@{address}")
-    return found
+        found["STOREKEEPER_CACHE_URL"] = f"valkeys://shop:{quote(password, safe='')}@{address}"
+    return [f"{name}={quoted(value)}" for name, value in found.items()]
+
+
+def quoted(value: str) -> str:
+    """As systemd reads it in an EnvironmentFile, whatever signs are in it."""
+    return '"' + re.sub(r'(["\\`$])', r"\\\1", value) + '"'
 
 
 def fetch(environ: Mapping[str, str], client: Any) -> list[str]:
