@@ -1,4 +1,4 @@
-"""The stacks of two environments, synthesized once a run of the tests."""
+"""The stacks of three environments, synthesized once a run of the tests."""
 
 from __future__ import annotations
 

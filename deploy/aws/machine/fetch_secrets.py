@@ -29,7 +29,7 @@ def lines(keys: Mapping[str, str], password: str, address: str) -> list[str]:
 
 def quoted(value: str) -> str:
     """As systemd reads it in an EnvironmentFile, whatever signs are in it."""
-    return '"' + re.sub(r'(["\\`$])', r"\\\1", value) + '"'
+    return '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
 
 
 def fetch(environ: Mapping[str, str], client: Any) -> list[str]:
