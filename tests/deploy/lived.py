@@ -13,7 +13,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,9 +52,9 @@ class Deployed(NamedTuple):
         return self.outputs[stack.rpartition("-")[2]][name]
 
 
-def deployed(aws: Aws, folder: Path, release: str) -> Deployed:
-    """By the deployment's own code. `folder`: the assembly."""
-    outputs = deploy(aws.formation, aws.known(folder), upload=lambda bucket: release)
+def deployed(aws: Aws, folder: Path, upload: Callable[[str], str]) -> Deployed:
+    """By the deployment's own code. `folder`: the assembly; `upload`: as `deploy` wants it."""
+    outputs = deploy(aws.formation, aws.known(folder), upload=upload)
     whole = {one.part: one for one in stacks(folder)}
     template = f"storekeeper-{folder.name}-machine"
     return Deployed(aws, whole, outputs, told(aws.client("ec2"), template))

@@ -68,7 +68,7 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def shop(assemblies: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    at = deployed(Aws(), assemblies / LIVED_IN, release="0" * 64)
+    at = deployed(Aws(), assemblies / LIVED_IN, upload=lambda bucket: "0" * 64)
     folder = tmp_path_factory.mktemp("machine")
     with FaultyDynamo(url("ministack")) as dynamo, served(at, folder, dynamo) as machine:
         found = Shop(at, machine, dynamo)
