@@ -14,20 +14,17 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from storekeeper.telemetry.alarms import BURST, LEAST_REQUESTS
 from tests.cli.terminal import eventually
-from tests.deploy.engine import Aws
 from tests.deploy.lived import (
     Customer,
     Deployed,
     Machine,
     Subscriber,
-    deployed,
     page,
     served,
 )
@@ -67,8 +64,7 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def shop(assemblies: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    at = deployed(Aws(), assemblies / LIVED_IN, upload=lambda bucket: "0" * 64)
+def shop(at: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     folder = tmp_path_factory.mktemp("machine")
     with FaultyDynamo(url("ministack")) as dynamo, served(at, folder, dynamo) as machine:
         found = Shop(at, machine, dynamo)
