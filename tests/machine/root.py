@@ -24,7 +24,7 @@ After=network.target
 
 [Service]
 Type=oneshot
-Environment=HOME=/root PYTHON=python3 AWS_ENDPOINT_URL={endpoint} BASH_ENV=/var/lib/trace
+Environment=HOME=/root PYTHON=python3 BASH_ENV=/var/lib/trace
 ExecStart=/bin/bash /var/lib/user-data
 
 [Install]
@@ -35,10 +35,10 @@ BASH_XTRACEFD=9
 PS4='+ $EPOCHREALTIME '
 set -x
 """
-# What AWS is, for services of the shop.
-DIFFERS = """[Service]
-Environment=AWS_ENDPOINT_URL={endpoint} AWS_EC2_METADATA_SERVICE_ENDPOINT={endpoint}
-Environment=STOREKEEPER_COGNITO_JWKS_URL={keys}
+# What AWS is here, for all that systemd starts.
+DIFFERS = """[Manager]
+DefaultEnvironment=AWS_ENDPOINT_URL={endpoint} AWS_EC2_METADATA_SERVICE_ENDPOINT={endpoint}
+DefaultEnvironment=STOREKEEPER_COGNITO_JWKS_URL={keys}
 """
 
 
@@ -73,10 +73,10 @@ def fresh(base: Path, target: Path, *, script: str, endpoint: str, keys: str) ->
     (target / "var/lib/user-data").write_text(script)
     (target / "var/lib/trace").write_text(TRACE)
     units = target / "etc/systemd/system"
-    (units / "first.service").write_text(FIRST.format(endpoint=endpoint))
+    (units / "first.service").write_text(FIRST)
     wanted = units / "multi-user.target.wants"
     wanted.mkdir(exist_ok=True)
     (wanted / "first.service").symlink_to("../first.service")
-    for name in ("storekeeper.service", "storekeeper-secrets.service"):
-        (units / f"{name}.d").mkdir()
-        (units / f"{name}.d/here.conf").write_text(DIFFERS.format(endpoint=endpoint, keys=keys))
+    differs = target / "etc/systemd/system.conf.d/here.conf"
+    differs.parent.mkdir()
+    differs.write_text(DIFFERS.format(endpoint=endpoint, keys=keys))
