@@ -26,6 +26,8 @@ STEPS = {
     "curl --silent": "waiting for /readyz",
     "/opt/aws/bin/cfn-signal": "",
 }
+# Where no systemd runs, nobody could make a unit for the machine.
+UNIT = () if Path("/run/systemd/system").is_dir() else ("--keep-unit",)
 _LINE = re.compile(r"^\++ ([0-9]+\.[0-9]+) (.*)$")
 
 
@@ -88,7 +90,7 @@ def booted(root: Path, log: Path) -> Iterator[Machine]:
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            ["systemd-nspawn", "--register=no", "--keep-unit", "-D", str(root), "--boot"],
+            ["systemd-nspawn", "--register=no", *UNIT, "-D", str(root), "--boot"],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
