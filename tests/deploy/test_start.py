@@ -28,6 +28,7 @@ from tests.support.local_engines import not_tested, url
 PROGRAMS = "bash cat cp curl gzip mkdir seq sh sha256sum sleep tar"
 # A sum of nothing, which the deployment was told.
 TOLD = "0" * 64
+TRIED = "the start of a machine at AWS"
 INSTALL = b"cp /etc/storekeeper/settings.env /installed\n"
 ENTER = ["chroot"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "chroot"]
 
@@ -64,9 +65,11 @@ def shop() -> Iterator[Shop]:
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root to copy: programs, the libraries that they load, and the stand-ins."""
     root = tmp_path_factory.mktemp("root")
+    needed = [*PROGRAMS.split(), "ldd", ENTER[0]]
+    if missing := [name for name in needed if shutil.which(name) is None]:
+        not_tested(TRIED, f"There is no {', '.join(missing)}. Install it, on Linux")
     for name in PROGRAMS.split():
-        found = shutil.which(name)
-        assert found is not None, name
+        found = str(shutil.which(name))
         into(root / "bin" / name, Path(found))
         loaded = subprocess.run(["ldd", found], capture_output=True, text=True, check=True)
         for library in re.findall(r"(/\S+) \(0x", loaded.stdout):
@@ -78,7 +81,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / name).mkdir(parents=True, exist_ok=True)
     tried = subprocess.run([*ENTER, str(root), "/bin/sh", "-c", ":"], check=False)
     if tried.returncode != 0:
-        not_tested("the start of a machine", "Roots can't be changed here. Run the tests as root")
+        not_tested(TRIED, "Roots can't be changed here. Run the tests as root")
     return root
 
 
