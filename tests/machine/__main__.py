@@ -160,9 +160,10 @@ def look(machine: Machine) -> None:
     (user,) = re.findall(r"^Uid:\t(\d+)", status, re.MULTILINE)
     wanted(int(user) >= 61_184, f"the shop runs as {user}, no dynamic user", machine)
     wanted("NoNewPrivs:\t1" in status and "Seccomp:\t2" in status, status, machine)
-    command = "/opt/storekeeper/bin/shop create-admin boss@example.com --password-stdin"
-    # It wants a terminal.
-    machine.run("script", "-qec", command, "/dev/null", stdin=f"{PASSWORD}\n")
+    machine.typed(
+        "/opt/storekeeper/bin/shop create-admin boss@example.com",
+        [("Password", PASSWORD), ("Repeat", PASSWORD)],
+    )
     body = {"email": "boss@example.com", "password": PASSWORD}
     answer = httpx.post("http://127.0.0.1:8000/auth/login", json=body)
     wanted(answer.status_code == 200, answer.text, machine)

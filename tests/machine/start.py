@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
+import pty
 import re
+import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,12 +71,10 @@ class Machine:
                 found.append((waiting.pop(begun), float(matched[1])))
         return [Step(name, after - at) for (name, at), (_, after) in itertools.pairwise(found)]
 
-    def run(self, *command: str, stdin: str = "") -> str:
+    def run(self, *command: str) -> str:
         """A command inside, as root; its output."""
-        (leader,) = _children(self._process.pid)
         done = subprocess.run(
-            ["nsenter", f"--target={leader}", "--all", "--root", "--wd", *command],
-            input=stdin,
+            [*self._enter(), *command],
             capture_output=True,
             text=True,
             check=False,
@@ -82,6 +83,29 @@ class Machine:
         if done.returncode != 0:
             raise RuntimeError(f"{command}: {done.stdout}{done.stderr}")
         return done.stdout
+
+    def typed(self, command: str, answers: Sequence[tuple[str, str]]) -> str:
+        """A command on a terminal, where somebody answers each question when it is there."""
+        ours, theirs = pty.openpty()
+        words = [*self._enter(), *command.split()]
+        with subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+            os.close(theirs)
+            shown = ""
+            waiting = list(answers)
+            # At the end of the last process there, reading fails.
+            with contextlib.suppress(OSError):
+                while select.select([ours], [], [], 60)[0] and (data := os.read(ours, 4_096)):
+                    shown += data.decode(errors="replace")
+                    if waiting and waiting[0][0] in shown.rpartition("\n")[2]:
+                        os.write(ours, f"{waiting.pop(0)[1]}\n".encode())
+            os.close(ours)
+        if process.returncode != 0 or waiting:
+            raise RuntimeError(f"{command}: {shown}")
+        return shown
+
+    def _enter(self) -> list[str]:
+        (leader,) = _children(self._process.pid)
+        return ["nsenter", f"--target={leader}", "--all", "--root", "--wd"]
 
 
 @contextlib.contextmanager
