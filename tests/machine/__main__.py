@@ -162,7 +162,7 @@ def look(machine: Machine) -> None:
     wanted("NoNewPrivs:\t1" in status and "Seccomp:\t2" in status, status, machine)
     machine.typed(
         "/opt/storekeeper/bin/shop create-admin boss@example.com",
-        [("Password", PASSWORD), ("Repeat", PASSWORD)],
+        [("Password: ", PASSWORD), ("Repeat for confirmation: ", PASSWORD)],
     )
     body = {"email": "boss@example.com", "password": PASSWORD}
     answer = httpx.post("http://127.0.0.1:8000/auth/login", json=body)

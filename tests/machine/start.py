@@ -85,7 +85,7 @@ class Machine:
         return done.stdout
 
     def typed(self, command: str, answers: Sequence[tuple[str, str]]) -> str:
-        """A command on a terminal, where somebody answers each question when it is there."""
+        """A command on a terminal, where somebody answers each question when all of it is there."""
         ours, theirs = pty.openpty()
         words = [*self._enter(), *command.split()]
         with subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs) as process:
@@ -99,6 +99,9 @@ class Machine:
                     if waiting and waiting[0][0] in shown.rpartition("\n")[2]:
                         os.write(ours, f"{waiting.pop(0)[1]}\n".encode())
             os.close(ours)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            process.kill()
         if process.returncode != 0 or waiting:
             raise RuntimeError(f"{command}: {shown}")
         return shown
