@@ -4,8 +4,8 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run run-aws-local test check bench screenshots soak lock format clean deploy deploy-plan \
-	record-calls
+.PHONY: help run run-aws-local test machine check bench screenshots soak lock format clean \
+	deploy deploy-plan record-calls
 
 PYTHON ?=
 ARGS ?=
@@ -48,6 +48,10 @@ deploy: ## Make or update a shop on AWS (ENV=staging|production; ARGS="--release
 test: ## Run the tests (ARGS: pytest options)
 	@tools/venv.sh dev
 	$(bin)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+machine: ## Boot a Debian that starts as a machine at AWS does, up to a healthy shop (as root; minutes)
+	@tools/venv.sh dev
+	@$(bin)/python -m tests.machine
 
 check: ## Lint, formatting, strict types, direction of imports
 	@tools/venv.sh dev

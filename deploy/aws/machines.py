@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deploy.aws.fixed import APP_PORT, CIDR, GROUPS
+from deploy.aws.machine.fetch_secrets import quoted
 from deploy.aws.rights import MACHINE_NAMESPACE
 from deploy.aws.settings import Environment
 
@@ -91,7 +92,7 @@ def start_script(filled: Mapping[str, str]) -> str:
 
 def env_file(values: Mapping[str, str]) -> str:
     """As systemd reads it, and as no shell does."""
-    return "\n".join(f'{name}="{value}"' for name, value in values.items())
+    return "\n".join(f"{name}={quoted(value)}" for name, value in values.items())
 
 
 def log_group(given: Environment) -> str:

@@ -45,7 +45,13 @@ class Release(NamedTuple):
         return f"releases/{sha256}.tar.gz"
 
 
-def build(target: Path, *, platforms: Iterable[str] = PLATFORMS, python: str = PYTHON) -> Release:
+def build(
+    target: Path,
+    *,
+    platforms: Iterable[str] = PLATFORMS,
+    python: str = PYTHON,
+    lock: Path = LOCK,
+) -> Release:
     """Fetches the locked packages for the machines' platform and packs them with the shop's own."""
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -56,10 +62,10 @@ def build(target: Path, *, platforms: Iterable[str] = PLATFORMS, python: str = P
         _pip(
             *("download", "--no-deps", "--only-binary", ":all:", "--require-hashes"),
             *("--python-version", python, "--implementation", "cp", *choices),
-            *("--dest", str(wheels), "--requirement", str(LOCK)),
+            *("--dest", str(wheels), "--requirement", str(lock)),
         )
         own.rename(wheels / own.name)
-        (folder / "requirements.txt").write_text(requirements(wheels / own.name))
+        (folder / "requirements.txt").write_text(requirements(wheels / own.name, lock))
         for path in (*FOLDER.iterdir(), HARDENING):
             if path.is_file() and path.name not in _OTHER:
                 (folder / path.name).write_bytes(path.read_bytes())
@@ -71,11 +77,11 @@ def build(target: Path, *, platforms: Iterable[str] = PLATFORMS, python: str = P
     return Release(path, digest)
 
 
-def requirements(own: Path) -> str:
+def requirements(own: Path, lock: Path = LOCK) -> str:
     """The lock, and the shop's own wheel with its hash."""
     name, version = own.name.split("-")[:2]
     digest = hashlib.sha256(own.read_bytes()).hexdigest()
-    return f"{LOCK.read_text()}{name}=={version} \\\n    --hash=sha256:{digest}\n"
+    return f"{lock.read_text()}{name}=={version} \\\n    --hash=sha256:{digest}\n"
 
 
 def packed(folder: Path) -> bytes:

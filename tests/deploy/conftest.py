@@ -1,4 +1,4 @@
-"""The stacks of two environments, synthesized once a run of the tests."""
+"""The stacks of three environments, synthesized once a run of the tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.templates import Assembly, synthesized
+from tests.deploy.engine import Aws
+from tests.deploy.lived import Deployed, deployed
+from tests.deploy.templates import LIVED_IN, Assembly, synthesized
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +30,10 @@ def full(assemblies: Path) -> Assembly:
 def least(assemblies: Path) -> Assembly:
     """Everything off that can be."""
     return Assembly(assemblies / "least")
+
+
+@pytest.fixture(scope="session")
+def at(assemblies: Path) -> Deployed:
+    """The stacks of the environment in which the application is started, at this process's engine;
+    the machines' release is none."""
+    return deployed(Aws(), assemblies / LIVED_IN, upload=lambda bucket: "0" * 64)

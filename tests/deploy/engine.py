@@ -7,9 +7,15 @@ updates watch.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
-from deploy.aws.assembly import Made
+import botocore.session
+
+from deploy.aws.assembly import Made, stacks
+from deploy.aws.deploying import Formation
+from tests.support.local_engines import url
+from tools.engines.launch import CREDENTIALS
 
 # Types that ministack doesn't know; a test tells when one of them can go.
 UNKNOWN = frozenset(
@@ -31,6 +37,38 @@ UNKNOWN = frozenset(
 # Attributes that AWS has and it hasn't.
 UNKNOWN_ATTRIBUTES = {("AWS::Cognito::UserPool", "ProviderURL")}
 STAND_IN = "not-made-here"
+
+
+ZONE = "Z0123456789ABCDEFGHIJ"
+
+
+class Aws:
+    """The engine, as clients and the deployment see it."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.formation = Formation(
+            self.client("cloudformation"), self.told.append, poll_seconds=0.02
+        )
+
+    def client(self, service: str) -> Any:
+        return botocore.session.get_session().create_client(
+            service,
+            region_name=CREDENTIALS["AWS_REGION"],
+            endpoint_url=url("ministack"),
+            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def known(self, folder: Path) -> list[Made]:
+        """The stacks of an assembly as far as they can be made here, with a zone for their domain,
+        which an operator has before there is a shop."""
+        made = self.client("route53").create_hosted_zone(
+            Name="example.com", CallerReference=folder.name
+        )
+        zone = str(made["HostedZone"]["Id"]).rpartition("/")[2]
+        reduced = [known(one) for one in stacks(folder)]
+        return [one._replace(template=one.template.replace(ZONE, zone)) for one in reduced]
 
 
 def known(stack: Made) -> Made:

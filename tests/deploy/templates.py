@@ -17,6 +17,8 @@ from tests.support.processes import ROOT
 Template = Mapping[str, Any]
 ENVIRONMENTS = Path(__file__).parent / "environments"
 NAMES = ("full", "least")
+# In which the application is started: with `full` the gateway takes tokens of the pool alone.
+LIVED_IN = "beside"
 TOLD = "the stacks on AWS (deploy/aws)"
 
 
@@ -50,7 +52,7 @@ class Assembly:
 
 
 def synthesized(folder: Path) -> Path:
-    """`folder`, with an assembly for each of `NAMES`; of several processes the first makes them."""
+    """`folder`, with an assembly for each environment; of several processes the first makes them."""
     if which("node") is None:
         not_tested(
             TOLD,
@@ -69,7 +71,7 @@ def synthesized(folder: Path) -> Path:
 def _synthesize(folder: Path) -> None:
     made = subprocess.run(
         [
-            *(sys.executable, "-m", "deploy.aws", "synth", *NAMES),
+            *(sys.executable, "-m", "deploy.aws", "synth", *NAMES, LIVED_IN),
             *("--output", str(folder), "--environments", str(ENVIRONMENTS)),
         ],
         cwd=ROOT,

@@ -4,61 +4,33 @@ them, and the application takes what was made. What the engine can't make is lis
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import botocore.exceptions
-import botocore.session
 import pytest
 
 from deploy.aws.assembly import Made, stacks
-from deploy.aws.deploying import DeploymentError, Formation, deploy, rollback_of
+from deploy.aws.deploying import DeploymentError, deploy, rollback_of
 from deploy.aws.rights import Things, rights
 from deploy.aws.routes import routes
 from storekeeper.store.dynamodb.snapshots import folder_of
 from storekeeper.store.dynamodb.tables import TABLES, Table, creation
-from tests.deploy.engine import UNKNOWN, known
-from tests.support.local_engines import url, use_local_credentials
+from tests.deploy.engine import UNKNOWN, Aws
 
 REGION = "eu-west-1"
 ACCOUNT = "000000000000"
 RELEASE = "0" * 64
-ZONE = "Z0123456789ABCDEFGHIJ"
-
-
-class Aws:
-    """Clients of the engine."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-        self.formation = Formation(
-            self.client("cloudformation"), self.told.append, poll_seconds=0.02
-        )
-
-    def client(self, service: str) -> Any:
-        session = botocore.session.get_session()
-        return session.create_client(service, region_name=REGION, endpoint_url=url("ministack"))
 
 
 @pytest.fixture(scope="module")
-def aws() -> Iterator[Aws]:
-    with pytest.MonkeyPatch.context() as patched:
-        use_local_credentials(patched)
-        yield Aws()
+def aws() -> Aws:
+    return Aws()
 
 
 @pytest.fixture(scope="module")
-def zone(aws: Aws) -> str:
-    """The domain's, which an operator has before there is a shop."""
-    made = aws.client("route53").create_hosted_zone(Name="example.com", CallerReference="shop")
-    return str(made["HostedZone"]["Id"]).rpartition("/")[2]
-
-
-@pytest.fixture(scope="module")
-def made(assemblies: Path, zone: str) -> list[Made]:
-    reduced = [known(one) for one in stacks(assemblies / "full")]
-    return [one._replace(template=one.template.replace(ZONE, zone)) for one in reduced]
+def made(aws: Aws, assemblies: Path) -> list[Made]:
+    return aws.known(assemblies / "full")
 
 
 @pytest.fixture(scope="module")

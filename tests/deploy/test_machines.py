@@ -6,12 +6,12 @@ import importlib.util
 import json
 import os
 import re
-import shlex
 import stat
 import subprocess
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 import botocore.session
@@ -23,6 +23,7 @@ from storekeeper.config import load
 from tests.deploy import units
 from tests.deploy.templates import Assembly
 from tests.deploy.test_settings import GOOD, MAIL
+from tests.deploy.told import as_systemd_reads
 from tests.support import local_engines, role
 
 CURRENT, NEXT, PREVIOUS = "c" * 64, "n" * 64, "p" * 64
@@ -53,12 +54,6 @@ def fetch_secrets() -> ModuleType:
     return module
 
 
-def as_systemd_reads(text: str) -> dict[str, str]:
-    """An EnvironmentFile: NAME=VALUE, quotes taken off."""
-    pairs = (line.partition("=") for line in text.splitlines() if line)
-    return {name: "".join(shlex.split(value)) for name, _, value in pairs}
-
-
 def test_the_shop_takes_the_settings_and_keys_of_a_machine() -> None:
     given = read({**GOOD, **MAIL, "cognito": "beside", "cache": True})
     keys = {"current": CURRENT, "next": NEXT, "previous": PREVIOUS}
@@ -75,6 +70,16 @@ def test_the_shop_takes_the_settings_and_keys_of_a_machine() -> None:
     assert (found.smtp_host, found.smtp_port) == ("email-smtp.eu-west-1.amazonaws.com", 587)
     assert (found.smtp_user, found.smtp_password) == ("AKIAEXAMPLE", MAIL_PASSWORD)
     assert (found.smtp_tls, found.mail_from) == ("starttls", "shop@example.com")
+
+
+def test_keys_and_passwords_may_hold_any_sign() -> None:
+    """Secrets Manager puts punctuation into what it makes, and so do people, unless told not to."""
+    key = """ "two' #signs; $HOME `id` \\ and = so on, """.ljust(64, "*")
+    lines = fetch_secrets().lines({"current": key}, "a/b@c:d?e#f%41", "cache.example.com:6379/0")
+    found = load(environ={"STOREKEEPER_STORE": "dynamodb", **as_systemd_reads("\n".join(lines))})
+    assert found.secret_key == key
+    assert urlsplit(found.cache_url).hostname == "cache.example.com"
+    assert unquote(urlsplit(found.cache_url).password or "") == "a/b@c:d?e#f%41"
 
 
 @pytest.mark.parametrize("address", ["", PLACES.cache_address], ids=["alone", "with a cache"])

@@ -61,8 +61,9 @@ class FaultyDynamo:
     when it raises a `ConnectionError`, that is as far as the request comes.
     """
 
-    def __init__(self) -> None:
-        target = urlsplit(local_engines.url("dynamodb"))
+    def __init__(self, engine: str = "") -> None:
+        """`engine`: the address of another one than DynamoDB Local."""
+        target = urlsplit(engine or local_engines.url("dynamodb"))
         self._target = (str(target.hostname), int(target.port or 0))
         self.calls: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()

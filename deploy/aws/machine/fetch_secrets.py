@@ -8,31 +8,32 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 
 def lines(
     keys: Mapping[str, str], password: str, address: str, mail_password: str = ""
 ) -> list[str]:
-    """The settings, NAME=VALUE. `keys`: `current` signs, `next` and `previous` are taken."""
+    """The settings, NAME="VALUE". `keys`: `current` signs, `next` and `previous` are taken."""
     others = [keys[name] for name in ("next", "previous") if keys.get(name)]
-    found = [f"STOREKEEPER_SECRET_KEY={keys['current']}"]
+    found = {"STOREKEEPER_SECRET_KEY": keys["current"]}
     if others:
-        found.append(f"STOREKEEPER_OLD_SECRET_KEYS={','.join(others)}")
+        found["STOREKEEPER_OLD_SECRET_KEYS"] = ",".join(others)
     if address:
-        found.append(f"STOREKEEPER_CACHE_URL=valkeys://shop:{password}@{address}")
+        found["STOREKEEPER_CACHE_URL"] = f"valkeys://shop:{quote(password, safe='')}@{address}"
     if mail_password:
-        found.append(f"STOREKEEPER_SMTP_PASSWORD={quoted(mail_password)}")
-    return found
+        found["STOREKEEPER_SMTP_PASSWORD"] = mail_password
+    return [f"{name}={quoted(value)}" for name, value in found.items()]
 
 
-def quoted(text: str) -> str:
-    """As systemd reads it; the mail server's password is the only value that people choose."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+def quoted(value: str) -> str:
+    """As systemd reads it in an EnvironmentFile, whatever signs are in it."""
+    return '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
 
 
 def fetch(environ: Mapping[str, str], client: Any) -> list[str]:

@@ -33,15 +33,19 @@ cat >/etc/storekeeper/agent.json <<'AGENT'
 AGENT
 cd /var/lib/storekeeper-release
 aws s3 cp --only-show-errors 's3://@BUCKET@/releases/@RELEASE@.tar.gz' release.tar.gz
-echo '@RELEASE@  release.tar.gz' | sha256sum --check
+if ! echo '@RELEASE@  release.tar.gz' | sha256sum --check --status; then
+    echo 'what lies in the bucket is not the release of this hash; nothing of it was run'
+    fail 'the machine could not be set up' /var/log/storekeeper-start.log
+    exit 1
+fi
 tar --extract --gzip --no-same-owner --file release.tar.gz
 bash ./install.sh
 
-for _ in $(seq 120); do
+for _ in $(seq 600); do
     if curl --silent --fail --max-time 5 http://127.0.0.1:8000/readyz >/dev/null; then
         tell 0 ready
         exit 0
     fi
-    sleep 5
+    sleep 1
 done
 fail 'the shop is not ready after ten minutes' /var/log/storekeeper.log
