@@ -26,6 +26,7 @@ from storekeeper.store.sqlite.temporary import temporary
 Progress = Callable[[int, int], None]
 STEP_PAGES = 1_000
 _SHOWN_FAULTS = 5
+IN_USE = "is in use; stop the server (and whatever else has it open) first"
 
 
 class BackedUp(Struct, frozen=True, kw_only=True):
@@ -65,7 +66,7 @@ def back_up(
     if target.exists() and not force:
         raise AlreadyExists(f"{target} exists already; name another file, or say --force")
     replacing = "is being restored; wait until that has ended"
-    with _lock(database, fcntl.LOCK_SH, replacing), temporary(target) as copy:
+    with locked(database, fcntl.LOCK_SH, replacing), temporary(target) as copy:
         with told_clearly(database):
             schema.require_ours(database, BUSY_MS)
         with contextlib.closing(connect(database, read_only=True)) as source:
@@ -87,8 +88,7 @@ def restore(
     """
     _require_file(backup, "backup")
     _require_other(backup, database)
-    in_use = "is in use; stop the server (and whatever else has it open) first"
-    with _lock(database, fcntl.LOCK_EX, in_use), temporary(database) as copy:
+    with locked(database, fcntl.LOCK_EX, IN_USE), temporary(database) as copy:
         with contextlib.closing(_open_backup(backup)) as source:
             _require_known(source)
             version = _copy(source, copy, backup, progress)
@@ -110,7 +110,7 @@ def restore(
 def begin_with(copy: Path, database: Path) -> bool:
     """Gives a sound copy the name of a database that isn't there; answers whether it did, as another
     process may have been faster. Raises `StoreUnavailable` while one is at it."""
-    with _lock(database, fcntl.LOCK_EX, "is in use"):
+    with locked(database, fcntl.LOCK_EX, "is in use"):
         if database.exists():
             return False
         # Left by a database that was here before, and not to be played into this one.
@@ -229,7 +229,7 @@ def _free_name(database: Path, now: datetime) -> Path:
 
 
 @contextlib.contextmanager
-def _lock(database: Path, kind: int, otherwise: str) -> Iterator[None]:
+def locked(database: Path, kind: int, otherwise: str) -> Iterator[None]:
     """Holds the lock that an open store shares; its file goes again where no database is."""
     path = Path(f"{database}-use")
     with told_clearly(database):

@@ -1,0 +1,121 @@
+"""What is at a target, and what may go from there."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from storekeeper.domain.types import Struct
+from storekeeper.store.sqlite.streaming.names import (
+    LOGS,
+    OWNER,
+    SNAPSHOTS,
+    Segment,
+    Snapshot,
+    segment_of,
+    snapshot_of,
+)
+from storekeeper.store.sqlite.streaming.state import Owner
+from storekeeper.store.sqlite.streaming.target import Target, Unusable
+
+
+class Contents(Struct, frozen=True, kw_only=True):
+    """What is at a target: moments from `since` to `until` can be restored (those where nothing was
+    streamed are like the last one before). `until` is as the process told it at `seen`, within a
+    minute; `last_segment` is when something was sent last. `lag_s` is how long ago `until` was."""
+
+    target: str
+    host: str
+    seen: datetime | None
+    since: datetime | None
+    until: datetime | None
+    last_segment: datetime | None
+    lag_s: float | None
+    snapshots: int
+    segments: int
+    bytes: int
+
+
+async def contents_of(target: Target, now: datetime) -> Contents:
+    """Reads the whole listing."""
+    owner = await owner_of(target)
+    known = await snapshots(target)
+    size = segments = 0
+    last: datetime | None = None
+    async for key, bytes_ in target.keys(""):
+        size += bytes_
+        segment = segment_of(key)
+        if segment is not None:
+            segments += 1
+            last = segment.at if last is None else max(last, segment.at)
+    told = [at for at in (owner and owner.safe_until, last, known[-1].at if known else None) if at]
+    until = max(told) if known else None
+    return Contents(
+        target=target.name,
+        host=owner.host if owner else "",
+        seen=owner.seen if owner else None,
+        since=known[0].at if known else None,
+        until=until,
+        last_segment=last,
+        lag_s=round((now - until).total_seconds(), 1) if until else None,
+        snapshots=len(known),
+        segments=segments,
+        bytes=size,
+    )
+
+
+async def owner_of(target: Target) -> Owner | None:
+    """Who keeps its backup there; raises `Unusable` where that can't be read."""
+    raw = await target.read(OWNER)
+    if raw is None:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=Owner)
+    except msgspec.DecodeError as error:
+        raise Unusable(f"{OWNER} at {target.name} is damaged; take another target") from error
+
+
+async def snapshots(target: Target) -> list[Snapshot]:
+    """All that are whole, oldest first."""
+    found = [snapshot_of(key) async for key, _ in target.keys(SNAPSHOTS)]
+    return sorted((one for one in found if one is not None), key=lambda one: one.at)
+
+
+async def last_segment(target: Target, generation: str, since_log: int) -> Segment | None:
+    """The newest of a generation; `since_log` is a log that it isn't older than."""
+    last = None
+    start = f"{LOGS}{generation}/"
+    async for key, _ in target.keys(start, f"{start}{since_log:08d}"):
+        found = segment_of(key)
+        if found is not None and (
+            last is None or (found.log.number, found.last) > (last.log.number, last.last)
+        ):
+            last = found
+    return last
+
+
+async def remove_old(target: Target, cutoff: datetime, current: str) -> int:
+    """Removes what only moments before `cutoff` need; answers how many objects. The newest snapshot
+    that is older stays, with all that follows it, so that `cutoff` itself can be restored. The
+    generation `current` may have no snapshot yet."""
+    known = await snapshots(target)
+    old = [one for one in known if one.at <= cutoff][:-1]
+    kept = known[len(old) :]
+    # The snapshots first: without its logs one would still be good, but not for all that it promises.
+    for snapshot in old:
+        await target.remove(snapshot.key)
+    first_log = {current: 0}
+    for snapshot in reversed(kept):
+        first_log[snapshot.generation] = snapshot.log
+    removed = len(old)
+    # Keys sort as generations and logs do, and each was begun before the next.
+    async for key, _ in target.keys(LOGS):
+        segment = segment_of(key)
+        if segment is None:
+            continue
+        needed_from = first_log.get(segment.log.generation)
+        if needed_from is None or segment.log.number < needed_from:
+            await target.remove(key)
+            removed += 1
+    return removed

@@ -1,0 +1,98 @@
+"""What the process that streams says of itself, in a small file beside the database.
+
+It tells the shop's `/metrics` how old the backup is, and this database from others at one target.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import uuid
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from storekeeper.domain.errors import AlreadyExists
+from storekeeper.domain.types import Struct
+
+
+class Owner(Struct, frozen=True, kw_only=True):
+    """Who keeps its backup at a target. `database` is made up once for each file, `run` for each
+    process; all that was acknowledged until `safe_until` is at the target, by then `frame` of `log`."""
+
+    database: str
+    run: str
+    host: str
+    generation: str
+    log: int
+    frame: int
+    seen: datetime
+    safe_until: datetime | None = None
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """`database` as in `Owner`. `trouble` is why nothing is sent at the moment."""
+
+    database: str
+    target: str = ""
+    generation: str = ""
+    log: int = 0
+    safe_until: datetime | None = None
+    trouble: str = ""
+
+
+def path_of(database: Path) -> Path:
+    return Path(f"{database}-backup")
+
+
+def read(database: Path) -> State | None:
+    """None where no backup was streamed yet, or what is there can't be read."""
+    try:
+        return msgspec.json.decode(path_of(database).read_bytes(), type=State)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def write(database: Path, state: State) -> None:
+    path = path_of(database)
+    part = Path(f"{path}.part")
+    with contextlib.closing(open(part, "wb", opener=_private)) as file:
+        file.write(msgspec.json.encode(state))
+    part.replace(path)
+
+
+def lag(database: Path, now: datetime) -> float | None:
+    """How many seconds ago the newest moment was that could be restored; None: no backup."""
+    state = read(database)
+    if state is None or state.safe_until is None:
+        return None
+    return max(0.0, (now - state.safe_until).total_seconds())
+
+
+def new_identity() -> str:
+    return uuid.uuid4().hex
+
+
+@contextlib.contextmanager
+def alone(database: Path) -> Iterator[None]:
+    """Raises `AlreadyExists` while another process streams this database: two would keep each other
+    from ever letting the -wal begin anew."""
+    descriptor = os.open(f"{path_of(database)}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise AlreadyExists(
+            f"a continuous backup of {database} runs already; end that process first"
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,40 @@
+"""Where a continuous backup goes: a bucket, or a folder on another disk. One small port for both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+
+from storekeeper.domain.errors import StoreUnavailable
+
+
+class Unusable(StoreUnavailable):
+    """The target can't be used as it is named or as its rights are: waiting won't help."""
+
+
+class Target(Protocol):
+    """Objects by their keys. Whatever is written is there as a whole or not at all, and on a disk.
+
+    All methods raise `StoreUnavailable` where the target is away, `Unusable` where it will stay so.
+    """
+
+    @property
+    def name(self) -> str:
+        """For people, and to tell it from others."""
+
+    def keys(self, prefix: str, after: str = "") -> AsyncIterator[tuple[str, int]]:
+        """All keys that begin with `prefix` and come after another, in order, with their bytes."""
+
+    async def read(self, key: str) -> bytes | None:
+        """A small object; None where none is."""
+
+    async def write(self, key: str, data: bytes) -> None: ...
+
+    async def upload(self, key: str, path: Path) -> None:
+        """A whole file, piece by piece."""
+
+    async def download(self, key: str, path: Path) -> None:
+        """A whole object, piece by piece."""
+
+    async def remove(self, key: str) -> None: ...
