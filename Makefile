@@ -46,7 +46,7 @@ deploy: ## Make or update a shop on AWS (ENV=staging|production; ARGS="--release
 
 test: ## Run the tests (ARGS: pytest options)
 	@tools/venv.sh dev
-	$(bin)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+	$(bin)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: ## Lint, formatting, strict types, direction of imports
 	@tools/venv.sh dev

@@ -30,14 +30,28 @@ def make(endpoint: str, prefix: str) -> bool:
     """Whether they weren't there yet; blocks."""
     if prefix in _made:
         return False
-    is_new = remote(endpoint).call(lambda client: _create(client, prefix))
+    client = remote(endpoint)
+    # Asked beforehand: an answer that was lost is asked for again, and finds what it has made.
+    is_new = not client.call(lambda client: _are_there(client, prefix))
+    client.call(lambda client: _create(client, prefix))
     _made.add(prefix)
     return is_new
 
 
-async def _create(client: Any, prefix: str) -> bool:
+async def _are_there(client: Any, prefix: str) -> bool:
     try:
-        await asyncio.gather(*(client.create_table(**creation(table, prefix)) for table in TABLES))
-    except client.exceptions.ResourceInUseException:
+        await client.describe_table(TableName=prefix + TABLES[0].name)
+    except client.exceptions.ResourceNotFoundException:
         return False
     return True
+
+
+async def _create(client: Any, prefix: str) -> None:
+    await asyncio.gather(*(_create_one(client, creation(table, prefix)) for table in TABLES))
+
+
+async def _create_one(client: Any, table: dict[str, Any]) -> None:
+    try:
+        await client.create_table(**table)
+    except client.exceptions.ResourceInUseException:
+        return

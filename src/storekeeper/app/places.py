@@ -10,9 +10,9 @@ from typing import Any, Literal
 from storekeeper.app.clock import Clock, utc_now, uuid7_text
 from storekeeper.config import TABLE_PREFIX, Settings, SettingsError
 from storekeeper.domain.types import Struct
-from storekeeper.store.sqlite import backup
+from storekeeper.store.sqlite import backup, schema
 from storekeeper.store.sqlite.backup import BackedUp, Progress, Restored
-from storekeeper.store.sqlite.connect import require_folder
+from storekeeper.store.sqlite.connect import BUSY_MS, require_folder, told_clearly
 from storekeeper.store.sqlite.store import SqliteStore
 
 
@@ -110,6 +110,15 @@ def restore(settings: Settings, source: Path, *, now: datetime, progress: Progre
     _require_file(settings, "restore")
     require_folder(Path(settings.database))
     return backup.restore(source, Path(settings.database), now=now, progress=progress)
+
+
+def pending_migrations(settings: Settings) -> int:
+    """How many migrations the shop's file lacks; changes nothing. Raises `StoreUnavailable` for a
+    file that a newer version has migrated."""
+    _require_file(settings, "migrate --check")
+    database = Path(settings.database)
+    with told_clearly(database):
+        return schema.require_ours(database, BUSY_MS)
 
 
 def _require_file(settings: Settings, command: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import importlib.util
+import os
 import signal
 import socket
 import sys
@@ -18,14 +20,22 @@ from storekeeper.domain.errors import StoreUnavailable
 BACKLOG = 2_048
 # Databases, logs, uploads, connections to elsewhere, and those past the bound.
 FILES_OF_OUR_OWN = 192
+# Where systemd's protocol of handed over sockets begins (sd_listen_fds(3)).
+FIRST_HANDED = 3
+DRAIN_TURN_S = 0.1
+CLOSE = (b"connection", b"close")
 
 
 def listen(host: str, port: int) -> socket.socket:
     """The listening socket; raises `SettingsError` where the address can't be had.
 
     It is taken before anything else, so that a second server ends before it touches the file, and
-    whoever connects while the shop is being opened waits instead of being refused.
+    whoever connects while the shop is being opened waits instead of being refused. One that the
+    service manager hands over is taken instead: it stays open from one process to the next, so
+    that nobody is refused between them.
     """
+    if (handed := _handed_over()) is not None:
+        return handed
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -36,6 +46,20 @@ def listen(host: str, port: int) -> socket.socket:
         listening.close()
         raise SettingsError(_why_not(host, port, error)) from error
     return listening
+
+
+def _handed_over() -> socket.socket | None:
+    """The socket that this process was started with, if it was (sd_listen_fds(3))."""
+    process = os.environ.pop("LISTEN_PID", "")
+    count = os.environ.pop("LISTEN_FDS", "")
+    if process != str(os.getpid()) or not count:
+        return None
+    if count != "1":
+        raise SettingsError(
+            f"the service manager hands over {count} sockets, and the shop listens on one; leave "
+            "one ListenStream= in the unit"
+        )
+    return socket.socket(fileno=FIRST_HANDED)
 
 
 def serve_alone(settings: Settings, listening: socket.socket, opened: Callable[[], None]) -> None:
@@ -72,9 +96,19 @@ def run_server(
                 opened()
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            await self._drain()
             connections.end()
             await super().shutdown(sockets)
             connections.stop()
+
+        async def _drain(self) -> None:
+            """Serves on while balancers learn from /readyz that this process goes; a connection
+            ends with its next answer, so that none is closed under a request."""
+            asgi.state.is_ending = True
+            self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
+            deadline = asyncio.get_running_loop().time() + settings.drain_seconds
+            while not self.force_exit and asyncio.get_running_loop().time() < deadline:
+                await asyncio.sleep(DRAIN_TURN_S)
 
     server = Server(
         uvicorn.Config(

@@ -93,7 +93,8 @@ class Supervisor:
         for process in running:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + self._settings.shutdown_seconds + GRACE_S
+        patience = self._settings.drain_seconds + self._settings.shutdown_seconds + GRACE_S
+        deadline = time.monotonic() + patience
         for process in running:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))

@@ -117,6 +117,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sns_orders_topic: str = ""
     sns_stock_topic: str = ""
     delivery_attempts: Positive = 12
+    # How long requests are taken on after SIGTERM while /readyz says 503 already: for balancers that
+    # ask it.
+    drain_seconds: Natural = 0
     shutdown_seconds: Positive = 20
 
     # Where each that isn't a default came from; no setting of its own.

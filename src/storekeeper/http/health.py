@@ -27,15 +27,17 @@ class Health(Struct, frozen=True, kw_only=True):
 
 class Readiness(Struct, frozen=True, kw_only=True):
     """What this process needs to serve, each `ok` or what is wrong with it. `cache`, where one is
-    shared, can be `degraded`: requests are served without it, slower."""
+    shared, can be `degraded`: requests are served without it, slower. `server` is there once the
+    process has been told to end: what comes is served still, and should go elsewhere."""
 
     status: Literal["ready", "not ready"]
     store: str
     relay: str
     cache: str | UnsetType = UNSET
+    server: Literal["ending"] | UnsetType = UNSET
 
 
-async def readiness_of(shop: Any) -> Readiness:
+async def readiness_of(shop: Any, *, is_ending: bool = False) -> Readiness:
     """How this process is, within `PATIENCE_S`."""
     store = "ok"
     try:
@@ -47,10 +49,11 @@ async def readiness_of(shop: Any) -> Readiness:
         store = f"no write got through in {PATIENCE_S} s"
     relay = "ok" if shop.background.is_alive() else "not running"
     return Readiness(
-        status="ready" if store == relay == "ok" else "not ready",
+        status="ready" if store == relay == "ok" and not is_ending else "not ready",
         store=store,
         relay=relay,
         cache=_cache_of(shop.cache_trouble()),
+        server="ending" if is_ending else UNSET,
     )
 
 
@@ -74,8 +77,10 @@ class Operation(Controller):
         },
     )
     async def ready(self, request: ApiRequest) -> Answer[Readiness]:
-        """200 when the store takes writes and the relay of events is alive, otherwise 503."""
-        found = await readiness_of(request.app.state.shop)
+        """200 when the store takes writes, the relay of events is alive and the process stays,
+        otherwise 503."""
+        state = request.app.state
+        found = await readiness_of(state.shop, is_ending=state.get("is_ending", False))
         return Answer(found, status_code=200 if found.status == "ready" else 503)
 
     @get(

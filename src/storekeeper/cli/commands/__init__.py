@@ -11,6 +11,7 @@ from storekeeper.cli.commands import (
     copying,
     data,
     keeping,
+    probing,
     recovery,
     reporting,
     serving,
@@ -66,6 +67,7 @@ def storekeeper(
 
 app.callback(help=flowing(storekeeper.__doc__ or ""))(storekeeper)
 command(app, "serve", rich_help_panel=RUN)(serving.serve)
+command(app, "ready", rich_help_panel=RUN)(probing.ready)
 command(app, "init", rich_help_panel=RUN)(setting_up.init)
 command(app, "demo", rich_help_panel=RUN)(setting_up.demo)
 command(app, "create-admin", rich_help_panel=RUN)(setting_up.create_admin)

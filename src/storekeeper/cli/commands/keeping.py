@@ -304,7 +304,13 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def migrate(
-    database: Database = None, store: StoreKind = None, config: Config = None, as_json: Json = False
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say how many are pending; change nothing.")
+    ] = False,
+    database: Database = None,
+    store: StoreKind = None,
+    config: Config = None,
+    as_json: Json = False,
 ) -> None:
     """Bring the shop's file to this version's schema. `serve` does it as well.
 
@@ -313,12 +319,18 @@ def migrate(
     \b
     Examples:
       storekeeper backup before-update.db && storekeeper migrate
+      storekeeper migrate --check --json
     """
-    from storekeeper.app import open_shop
+    from storekeeper.app import open_shop, pending_migrations
 
     console = Console(as_json)
     settings = settings_of(database, config, store)
     require_shop(settings)
+    if check:
+        pending = pending_migrations(settings)
+        console.say(f"{counted(pending, 'migration')} pending" if pending else "up to date")
+        console.result({"database": settings.place, "pending": pending})
+        return
 
     async def work() -> int:
         async with open_shop(settings) as shop:

@@ -198,15 +198,15 @@ def pending(connection: apsw.Connection) -> int:
     return len(MIGRATIONS) - at
 
 
-def require_ours(path: Path, busy_ms: int) -> None:
-    """Raises `StoreUnavailable` for a file that isn't ours or is too new, and changes nothing of
-    it: what we set on a connection would be written into the file."""
+def require_ours(path: Path, busy_ms: int) -> int:
+    """How many migrations the file lacks. Raises `StoreUnavailable` for one that isn't ours or is
+    too new, and changes nothing of it: what we set on a connection would be written into it."""
     with contextlib.closing(
         apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     ) as connection:
         connection.set_busy_timeout(busy_ms)
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        pending(connection)
+        return pending(connection)
 
 
 def create(connection: apsw.Connection) -> int:

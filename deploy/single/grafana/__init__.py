@@ -1,0 +1,1 @@
+"""Grafana shows what the dashboard at AWS shows, out of Prometheus."""
