@@ -25,6 +25,8 @@ from storekeeper.store.sqlite.temporary import temporary
 
 Progress = Callable[[int, int], None]
 STEP_PAGES = 1_000
+# Of SQLite's machine, some hundredths of a second; for `progress` while a copy is checked.
+_STEPS_BETWEEN_PROGRESS = 1_000_000
 _SHOWN_FAULTS = 5
 IN_USE = "is in use; stop the server (and whatever else has it open) first"
 
@@ -54,12 +56,13 @@ def back_up(
     force: bool = False,
     without: Sequence[str] = (),
     progress: Progress = lambda done, all: None,
+    begun: Callable[[], None] = lambda: None,
 ) -> BackedUp:
     """Copies the shop as it is at one moment; a server may go on writing meanwhile.
 
-    `progress` hears of pages done and of all. `without` names tables that the copy isn't to have.
-    Raises `NotFound` without a database,
-    `AlreadyExists` for a target that exists (unless `force`), `StoreUnavailable`.
+    `progress` hears of pages done and of all, and may raise to give up; `begun` is told once that
+    moment has come. `without` names tables that the copy isn't to have. Raises `NotFound` without a
+    database, `AlreadyExists` for a target that exists (unless `force`), `StoreUnavailable`.
     """
     _require_file(database, "database")
     _require_other(database, target)
@@ -71,7 +74,7 @@ def back_up(
             schema.require_ours(database, BUSY_MS)
         with contextlib.closing(connect(database, read_only=True)) as source:
             _require_known(source)
-            version = _copy(source, copy, database, progress, without)
+            version = _copy(source, copy, database, progress, without, begun)
         size = copy.stat().st_size
         copy.replace(target)
         _flush_folder(target.parent)
@@ -127,12 +130,14 @@ def _copy(
     name: Path,
     progress: Progress,
     without: Sequence[str] = (),
+    begun: Callable[[], None] = lambda: None,
 ) -> int:
     """Copies one snapshot page by page, proves it sound and flushes it; answers its schema."""
     with _damage_told(name), contextlib.closing(apsw.Connection(str(copy))) as target:
         # Without an open snapshot every commit of another process would start the copy anew.
         source.execute("BEGIN")
         scalar(source, "SELECT count(*) FROM sqlite_schema")
+        begun()
         target.pragma("synchronous", "off")
         with target.backup("main", source, "main") as pages:
             done = False
@@ -147,6 +152,13 @@ def _copy(
         target.pragma("journal_mode", "delete")
         for table in without:
             target.execute(f"DROP TABLE IF EXISTS {table}")
+        size = int(target.pragma("page_count"))
+
+        def is_given_up() -> bool:
+            progress(size, size)
+            return False
+
+        target.set_progress_handler(is_given_up, _STEPS_BETWEEN_PROGRESS)
         _require_sound(target, name)
         version = schema.version_of(target)
     descriptor = os.open(copy, os.O_RDONLY)

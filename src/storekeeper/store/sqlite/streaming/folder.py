@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
+import hashlib
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from storekeeper.domain.errors import StoreUnavailable
-from storekeeper.store.sqlite.streaming.target import Target, Unusable
+from storekeeper.store.sqlite.streaming.target import Changed, Found, Target, Unusable
 
 R = TypeVar("R")
 _COPY_BYTES = 2**20
@@ -41,8 +44,15 @@ class Folder:
         except FileNotFoundError:
             return None
 
+    async def find(self, key: str) -> Found | None:
+        data = await self.read(key)
+        return None if data is None else Found(data=data, tag=_tag(data))
+
     async def write(self, key: str, data: bytes) -> None:
         await self._do(lambda: self._place(key, lambda part: _write(part, data)))
+
+    async def replace(self, key: str, data: bytes, tag: str | None) -> None:
+        await self._do(lambda: self._replace(key, data, tag))
 
     async def upload(self, key: str, path: Path) -> None:
         await self._do(lambda: self._place(key, lambda part: _copy(path, part)))
@@ -78,8 +88,22 @@ class Folder:
                 is_wanted = inside.startswith(prefix) or prefix.startswith(inside)
                 if is_wanted and (inside > after or after.startswith(inside)):
                     yield from self._walk(Path(entry.path), prefix, after)
-            elif key.startswith(prefix) and key > after and not key.endswith(_PART):
+            elif key.startswith(prefix) and key > after and not entry.name.startswith("."):
                 yield key, entry.stat().st_size
+
+    def _replace(self, key: str, data: bytes, tag: str | None) -> None:
+        place = self._path / key
+        lock = os.open(place.with_name(f".{place.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            # A network's file system without locks is like storage that knows no conditions.
+            with contextlib.suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            there = _tag(place.read_bytes()) if place.exists() else None
+            if there != tag:
+                raise Changed(f"{place} was written by another process")
+            self._place(key, lambda part: _write(part, data))
+        finally:
+            os.close(lock)
 
     def _place(self, key: str, write: Callable[[Path], None]) -> None:
         place = self._path / key
@@ -118,6 +142,10 @@ async def open_folder(path: Path) -> AsyncIterator[Target]:
 
 def _some(walk: Iterator[tuple[str, int]]) -> list[tuple[str, int]]:
     return [found for _, found in zip(range(1_000), walk, strict=False)]
+
+
+def _tag(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _sorting(entry: os.DirEntry[str]) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
 
@@ -18,6 +21,10 @@ from storekeeper.store.sqlite.streaming.names import (
 )
 from storekeeper.store.sqlite.streaming.state import Owner
 from storekeeper.store.sqlite.streaming.target import Target, Unusable
+
+T = TypeVar("T")
+# Small objects that are asked for together: each takes tens of milliseconds to come.
+AT_ONCE = 16
 
 
 class Contents(Struct, frozen=True, kw_only=True):
@@ -35,6 +42,11 @@ class Contents(Struct, frozen=True, kw_only=True):
     snapshots: int
     segments: int
     bytes: int
+
+
+def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 async def contents_of(target: Target, now: datetime) -> Contents:
@@ -67,11 +79,16 @@ async def contents_of(target: Target, now: datetime) -> Contents:
 
 async def owner_of(target: Target) -> Owner | None:
     """Who keeps its backup there; raises `Unusable` where that can't be read."""
-    raw = await target.read(OWNER)
-    if raw is None:
-        return None
+    return (await owner_and_tag(target))[0]
+
+
+async def owner_and_tag(target: Target) -> tuple[Owner | None, str | None]:
+    """The same with the tag for `Target.replace`."""
+    found = await target.find(OWNER)
+    if found is None:
+        return None, None
     try:
-        return msgspec.json.decode(raw, type=Owner)
+        return msgspec.json.decode(found.data, type=Owner), found.tag
     except msgspec.DecodeError as error:
         raise Unusable(f"{OWNER} at {target.name} is damaged; take another target") from error
 
@@ -103,12 +120,12 @@ async def remove_old(target: Target, cutoff: datetime, current: str) -> int:
     old = [one for one in known if one.at <= cutoff][:-1]
     kept = known[len(old) :]
     # The snapshots first: without its logs one would still be good, but not for all that it promises.
-    for snapshot in old:
-        await target.remove(snapshot.key)
+    await _remove(target, [snapshot.key for snapshot in old])
     first_log = {current: 0}
     for snapshot in reversed(kept):
         first_log[snapshot.generation] = snapshot.log
     removed = len(old)
+    doomed: list[str] = []
     # Keys sort as generations and logs do, and each was begun before the next.
     async for key, _ in target.keys(LOGS):
         segment = segment_of(key)
@@ -116,6 +133,15 @@ async def remove_old(target: Target, cutoff: datetime, current: str) -> int:
             continue
         needed_from = first_log.get(segment.log.generation)
         if needed_from is None or segment.log.number < needed_from:
-            await target.remove(key)
-            removed += 1
-    return removed
+            doomed.append(key)
+        if len(doomed) >= AT_ONCE:
+            await _remove(target, doomed)
+            removed += len(doomed)
+            doomed = []
+    await _remove(target, doomed)
+    return removed + len(doomed)
+
+
+async def _remove(target: Target, keys: Sequence[str]) -> None:
+    for some in batched(keys, AT_ONCE):
+        await asyncio.gather(*(target.remove(key) for key in some))

@@ -45,7 +45,8 @@ class Log(Struct, frozen=True, kw_only=True):
 
 class Segment(Struct, frozen=True, kw_only=True):
     """Frames `first` to `last` of a log (from 1). `checksum` is that of the last, which sums up all
-    before it. All was committed by `at`, except that of a `part`, which a later segment completes."""
+    before it. With those before it it holds all that was committed by `at`, unless it is a `part`,
+    which a later segment completes."""
 
     log: Log
     first: int

@@ -21,7 +21,7 @@ import apsw
 
 from storekeeper.domain.errors import NotFound, StoreUnavailable
 from storekeeper.domain.types import Struct
-from storekeeper.store.sqlite.streaming.listing import owner_of, snapshots
+from storekeeper.store.sqlite.streaming.listing import AT_ONCE, batched, owner_of, snapshots
 from storekeeper.store.sqlite.streaming.names import LOGS, Log, Segment, Snapshot, segment_of
 from storekeeper.store.sqlite.streaming.target import Target
 from storekeeper.store.sqlite.streaming.trial import accepted_frames, only_looking
@@ -88,12 +88,12 @@ class _Work:
         log = segments[0].log
         self._require_next(log)
         whole = [number for number, one in enumerate(segments, start=1) if not one.is_part]
-        last_of_log = segments[-1].last
+        last_of_log = max(one.last for one in segments)
         # A transaction of which the end is missing was never acknowledged by then.
         segments = segments[: whole[-1]] if whole else []
         # Older frames over newer pages would be neither the one moment nor the other.
         least = self._snapshot.frame if log.number == self._snapshot.log else 1
-        if segments and segments[-1].last >= least:
+        if segments and max(one.last for one in segments) >= least:
             await self._write_wal(segments)
             await asyncio.to_thread(self._merge, segments)
             self._logs += 1
@@ -124,27 +124,29 @@ class _Work:
             raise self._refused(f"parts before {log.folder} are missing")
 
     async def _write_wal(self, segments: list[Segment]) -> None:
-        after = 0
+        after = number = 0
         with wal_of(self._database).open("w+b") as wal:
-            for number, segment in enumerate(segments):
-                if segment.first != after + 1:
-                    raise self._refused(
-                        f"a part before {segment.key} is missing", segments[:number]
-                    )
-                packed = await self._target.read(segment.key)
-                try:
-                    await asyncio.to_thread(_append, segment, packed or b"", wal)
-                except (Broken, OSError, EOFError, zlib.error) as error:
-                    raise self._refused(
-                        f"{segment.key} is damaged ({error})", segments[:number]
-                    ) from error
-                after = segment.last
-                self._watch(self._segments + number + 1)
+            for some in batched(segments, AT_ONCE):
+                packed = await asyncio.gather(*(self._target.read(one.key) for one in some))
+                for segment, data in zip(some, packed, strict=True):
+                    sound = segments[:number]
+                    # One that arrived late, of a process that was killed, may hold the same once more.
+                    if segment.first > after + 1:
+                        raise self._refused(f"a part before {segment.key} is missing", sound)
+                    if data is None:
+                        raise self._refused(f"{segment.key} is missing", sound)
+                    try:
+                        await asyncio.to_thread(_put, segment, data, wal)
+                    except (Broken, gzip.BadGzipFile, EOFError, zlib.error) as error:
+                        raise self._refused(f"{segment.key} is damaged ({error})", sound) from error
+                    after = max(after, segment.last)
+                    number += 1
+                    self._watch(self._segments + number)
 
     def _merge(self, segments: list[Segment]) -> None:
         """Has SQLite put the -wal into the database, every checksum computed by it."""
         found = accepted_frames(self._database)
-        if found != segments[-1].last:
+        if found != max(one.last for one in segments):
             sound = [one for one in segments if one.last <= found]
             raise self._refused(f"{segments[len(sound)].key} is damaged", sound)
         with only_looking(self._database) as connection:
@@ -162,10 +164,11 @@ class _Work:
         )
 
 
-def _append(segment: Segment, packed: bytes, wal: BinaryIO) -> None:
+def _put(segment: Segment, packed: bytes, wal: BinaryIO) -> None:
     """Raises `Broken`, or what gzip raises, for what isn't what the name says."""
     data = gzip.decompress(packed)
     if segment.first == 1:
+        wal.seek(0)
         wal.write(data[:HEADER_BYTES])
         wal.flush()
         data = data[HEADER_BYTES:]
@@ -175,6 +178,7 @@ def _append(segment: Segment, packed: bytes, wal: BinaryIO) -> None:
     found = examined(data, header)
     if (segment.first + found.count - 1, found.checksum) != (segment.last, segment.checksum):
         raise Broken("other frames are in it than its name says")
+    wal.seek(header.offset(segment.first))
     wal.write(data)
 
 

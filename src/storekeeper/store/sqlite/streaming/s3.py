@@ -7,11 +7,27 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import botocore.exceptions as failures
+
 from storekeeper.domain.errors import StoreUnavailable
 from storekeeper.store.bucket import FAILURES, Bucket, Misnamed, Place, code_of, open_bucket, told
-from storekeeper.store.sqlite.streaming.target import Target, Unusable
+from storekeeper.store.sqlite.streaming.target import Changed, Found, Target, Unusable
 
 RIGHTS = "docs/backup.md"
+_CHANGED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+_NO_CONDITIONS = ("NotImplemented", "501")
+# What waiting doesn't mend, beside what `told` knows.
+_HOPELESS = (
+    failures.NoCredentialsError,
+    failures.PartialCredentialsError,
+    failures.ParamValidationError,
+)
+_REFUSED = (
+    "AuthorizationHeaderMalformed",
+    "IllegalLocationConstraintException",
+    "InvalidBucketName",
+    "PermanentRedirect",
+)
 
 
 class Prefix:
@@ -35,16 +51,32 @@ class Prefix:
                 yield key[start:], size
 
     async def read(self, key: str) -> bytes | None:
+        found = await self.find(key)
+        return None if found is None else found.data
+
+    async def find(self, key: str) -> Found | None:
         try:
-            return await self._bucket.read(self._prefix + key)
+            data, tag = await self._bucket.read_tagged(self._prefix + key)
         except FAILURES as error:
             if code_of(error) == "NoSuchKey":
                 return None
-            raise _unavailable(told(error, self._place)) from error
+            raise self._unavailable(error) from error
+        return Found(data=data, tag=tag)
 
     async def write(self, key: str, data: bytes) -> None:
         with self._told():
             await self._bucket.write(self._prefix + key, data)
+
+    async def replace(self, key: str, data: bytes, tag: str | None) -> None:
+        condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
+        try:
+            await self._bucket.write(self._prefix + key, data, **condition)
+        except FAILURES as error:
+            if code_of(error) in _CHANGED:
+                raise Changed(f"{self.name}{key} was written by another process") from error
+            if code_of(error) not in _NO_CONDITIONS:
+                raise self._unavailable(error) from error
+            await self.write(key, data)
 
     async def upload(self, key: str, path: Path) -> None:
         with self._told():
@@ -63,7 +95,12 @@ class Prefix:
         try:
             yield
         except FAILURES as error:
-            raise _unavailable(told(error, self._place)) from error
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: Exception) -> StoreUnavailable:
+        reason = told(error, self._place)
+        hopeless = isinstance(error, _HOPELESS) or code_of(error) in _REFUSED
+        return Unusable(reason.detail) if hopeless else _unavailable(reason)
 
 
 @asynccontextmanager

@@ -31,6 +31,7 @@ from storekeeper.store.sqlite.connect import BUSY_MS, told_clearly
 from storekeeper.store.sqlite.streaming import state
 from storekeeper.store.sqlite.streaming.listing import (
     last_segment,
+    owner_and_tag,
     owner_of,
     remove_old,
     snapshots,
@@ -104,6 +105,9 @@ class Sender:
         self._snapshot_due: datetime | None = None
         self._can_restore = False
         self._is_abandoned = False
+        self._is_running = False
+        # Whose the target was when it was last looked at.
+        self._owner = ""
 
     async def run(self, stop: asyncio.Event) -> None:
         self._stop = stop
@@ -132,6 +136,7 @@ class Sender:
         owner = await self._try(lambda: owner_of(self._target))
         if owner is not None and not self._take_over:
             self._require_ours(owner)
+        self._owner = owner.run if owner else ""
         known = self._state
         resumed = None
         if owner is not None and (owner.database, owner.generation, self._target.name) == (
@@ -143,7 +148,14 @@ class Sender:
                 lambda: last_segment(self._target, known.generation, known.log)
             )
         if resumed is None:
-            self._note(target=self._target.name, generation="", log=0, safe_until=None)
+            is_known = owner is not None and owner.database == known.database
+            self._note(
+                target=self._target.name,
+                generation="",
+                log=0,
+                # The generation before can be restored until there is a snapshot of the next.
+                safe_until=owner.safe_until if owner and is_known else None,
+            )
         return resumed
 
     def _require_ours(self, owner: Owner) -> None:
@@ -153,7 +165,8 @@ class Sender:
                 f"last seen {owner.seen:%Y-%m-%d %H:%M:%S} UTC; name another target, or say "
                 "--take-over if that one has ended for good"
             )
-        if owner.host != socket.gethostname() and self._clock() - owner.seen < ALIVE:
+        is_alive = not owner.has_ended and self._clock() - owner.seen < ALIVE
+        if is_alive and owner.host != socket.gethostname():
             raise AlreadyExists(
                 f"{owner.host} streams a copy of this file to {self._target.name}; end that one, or "
                 "name another target"
@@ -167,8 +180,9 @@ class Sender:
             else f"{self._clock():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
         )
         # Nothing is held before the target takes something.
+        self._is_running = False
         self._note(generation=generation, log=resumed.log.number if resumed else 0)
-        await self._tell(0, 0, first=True)
+        await self._tell(0, 0)
         tail = await asyncio.to_thread(self._open, generation)
         keeping: asyncio.Task[None] | None = None
         try:
@@ -176,12 +190,13 @@ class Sender:
                 if resumed is not None and not await asyncio.to_thread(tail.resume, resumed):
                     raise Broken("the -wal doesn't go on where the backup ends")
                 await self._find_snapshot(generation)
+                self._is_running = True
                 log.info("continuous backup runs", target=self._target.name, generation=generation)
                 while True:
                     is_last = self._stop.is_set()
                     at = await self._send_new(tail, trial)
                     keeping = self._keep_house(keeping, tail, generation)
-                    await self._tell_if_due(tail, at, force=is_last)
+                    await self._tell_if_due(tail, at, is_last=is_last)
                     if is_last:
                         return
                     await self._rest(self._plan.pace_s)
@@ -266,31 +281,38 @@ class Sender:
             self._can_restore = True
             self._snapshot_due = made.at + self._plan.snapshot_every
             log.info("snapshot sent", target=self._target.name, bytes=size)
-            removed = await remove_old(self._target, self._clock() - self._plan.kept, generation)
-            if removed:
-                log.info("old backup removed", target=self._target.name, objects=removed)
-        except (Unusable, Broken):
-            raise
+        except _Stopped:
+            return
         except StoreUnavailable as error:
             log.warning("no snapshot could be made", reason=error.detail)
             self._snapshot_due = self._clock() + SNAPSHOT_REST
-        except _Stopped:
             return
+        await self._remove_old(generation)
+
+    async def _remove_old(self, generation: str) -> None:
+        """What can't be removed costs room, and no backup; some may be forbidden to."""
+        try:
+            removed = await remove_old(self._target, self._clock() - self._plan.kept, generation)
+        except StoreUnavailable as error:
+            log.warning("old backup can't be removed", reason=error.detail)
+        else:
+            if removed:
+                log.info("old backup removed", target=self._target.name, objects=removed)
 
     def _go_on(self) -> None:
         if self._stop.is_set() or self._is_abandoned:
             raise _Stopped
 
-    async def _tell_if_due(self, tail: Tail, at: datetime, *, force: bool) -> None:
+    async def _tell_if_due(self, tail: Tail, at: datetime, *, is_last: bool) -> None:
         number, frame = await asyncio.to_thread(tail.taken)
         if self._can_restore:
             self._state = msgspec.structs.replace(self._state, safe_until=at, log=number)
-        if force or time.monotonic() - self._written_at >= STATE_S:
+        if is_last or time.monotonic() - self._written_at >= STATE_S:
             self._note()
-        if force or time.monotonic() - self._seen_at >= SEEN_S:
-            await self._tell(number, frame)
+        if is_last or time.monotonic() - self._seen_at >= SEEN_S:
+            await self._tell(number, frame, has_ended=is_last)
 
-    async def _tell(self, number: int, frame: int, *, first: bool = False) -> None:
+    async def _tell(self, number: int, frame: int, *, has_ended: bool = False) -> None:
         """Says at the target that this one lives; raises `AlreadyExists` where another does."""
         mine = Owner(
             database=self._state.database,
@@ -301,17 +323,19 @@ class Sender:
             frame=frame,
             seen=self._clock(),
             safe_until=self._state.safe_until,
+            has_ended=has_ended,
         )
 
         async def tell() -> None:
-            owner = await owner_of(self._target)
-            if not first and owner is not None and owner.run != self._run:
+            owner, tag = await owner_and_tag(self._target)
+            if owner is not None and owner.run not in (self._owner, self._run):
                 raise AlreadyExists(
                     f"{owner.host} has taken over {self._target.name}; end one of the two"
                 )
-            await self._target.write(OWNER, msgspec.json.encode(mine))
+            await self._target.replace(OWNER, msgspec.json.encode(mine), tag)
 
-        await self._try(tell, holding=not first)
+        await self._try(tell, holding=self._is_running)
+        self._owner = self._run
         self._seen_at = time.monotonic()
 
     def _note(self, **changes: Any) -> None:
@@ -321,14 +345,15 @@ class Sender:
 
     async def _try(self, work: Callable[[], Awaitable[R]], *, holding: bool = False) -> R:
         """Does it until it is done, however long the target is away. `holding`: the -wal can't begin
-        anew meanwhile, so that it mustn't be too long."""
+        anew meanwhile, so it mustn't become too long."""
         rest = FIRST_REST_S
         while True:
             try:
                 done = await work()
-            except Unusable:
-                raise
             except StoreUnavailable as error:
+                # At the start it is a slip that somebody sees; later on rights may come back.
+                if isinstance(error, Unusable) and not self._is_running:
+                    raise
                 if not self._state.trouble:
                     log.warning("continuous backup waits for its target", reason=error.detail)
                     self._note(trouble=error.detail)

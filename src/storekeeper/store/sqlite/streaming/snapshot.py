@@ -33,14 +33,12 @@ def make_snapshot(
         # Until the copy has begun to read, so that what it holds is known to the frame.
         quiet.enter_context(tail.quiet())
 
-        def observe(done: int, total: int) -> None:
-            go_on()
-            if not made:
-                number, frame = tail.where()
-                made.append(Snapshot(at=clock(), generation=generation, log=number, frame=frame))
-                quiet.close()
+        def begun() -> None:
+            number, frame = tail.where()
+            made.append(Snapshot(at=clock(), generation=generation, log=number, frame=frame))
+            quiet.close()
 
-        back_up(database, copy, force=True, progress=observe)
+        back_up(database, copy, force=True, progress=lambda done, total: go_on(), begun=begun)
     with copy.open("rb") as source, gzip.open(packed, "wb", LEVEL) as zipped:
         while piece := source.read(_COPY_BYTES):
             go_on()

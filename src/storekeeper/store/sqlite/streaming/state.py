@@ -21,7 +21,8 @@ from storekeeper.domain.types import Struct
 
 class Owner(Struct, frozen=True, kw_only=True):
     """Who keeps its backup at a target. `database` is made up once for each file, `run` for each
-    process; all that was acknowledged until `safe_until` is at the target, by then `frame` of `log`."""
+    process, which `has_ended` if it says so; all that was acknowledged until `safe_until` is at the
+    target, by then `frame` of `log`."""
 
     database: str
     run: str
@@ -31,6 +32,7 @@ class Owner(Struct, frozen=True, kw_only=True):
     frame: int
     seen: datetime
     safe_until: datetime | None = None
+    has_ended: bool = False
 
 
 class State(Struct, frozen=True, kw_only=True):
