@@ -39,10 +39,7 @@ class Folder:
                 yield found
 
     async def read(self, key: str) -> bytes | None:
-        try:
-            return await self._do((self._path / key).read_bytes)
-        except FileNotFoundError:
-            return None
+        return await self._do(lambda: self._read(self._path / key))
 
     async def find(self, key: str) -> Found | None:
         data = await self.read(key)
@@ -66,13 +63,19 @@ class Folder:
     async def _do(self, work: Callable[[], R]) -> R:
         try:
             return await asyncio.to_thread(work)
-        except FileNotFoundError as error:
+        except OSError as error:
             # A disk that isn't mounted any more; to make the folder would fill the one below it.
             if not self._path.is_dir():
                 raise StoreUnavailable(f"the folder {self._path} is away") from error
-            raise
-        except OSError as error:
             raise StoreUnavailable(f"{error.filename or self._path}: {error.strerror}") from error
+
+    def _read(self, path: Path) -> bytes | None:
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            if not self._path.is_dir():
+                raise
+            return None
 
     def _walk(self, folder: Path, prefix: str, after: str) -> Iterator[tuple[str, int]]:
         try:
@@ -125,9 +128,12 @@ class Folder:
     def _remove(self, path: Path) -> None:
         path.unlink(missing_ok=True)
         for folder in path.parents:
-            if folder == self._path or any(folder.iterdir()):
+            if folder == self._path:
                 return
-            folder.rmdir()
+            try:
+                folder.rmdir()
+            except OSError:  # something else is in it
+                return
 
 
 @asynccontextmanager

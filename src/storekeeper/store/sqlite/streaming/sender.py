@@ -106,6 +106,7 @@ class Sender:
         self._can_restore = False
         self._is_abandoned = False
         self._is_running = False
+        self._notes_due = 0
         # Whose the target was when it was last looked at.
         self._owner = ""
 
@@ -240,7 +241,8 @@ class Sender:
         data = await asyncio.to_thread(packed)
         key = taken.segment.key
         await self._try(lambda: self._target.write(key, data), holding=True)
-        self._written_at = float("-inf")
+        # With this look, which began before the last commit maybe, and with the next.
+        self._notes_due = 2
 
     async def _find_snapshot(self, generation: str) -> None:
         found = await self._try(lambda: snapshots(self._target))
@@ -307,7 +309,8 @@ class Sender:
         number, frame = await asyncio.to_thread(tail.taken)
         if self._can_restore:
             self._state = msgspec.structs.replace(self._state, safe_until=at, log=number)
-        if is_last or time.monotonic() - self._written_at >= STATE_S:
+        if is_last or self._notes_due or time.monotonic() - self._written_at >= STATE_S:
+            self._notes_due = max(0, self._notes_due - 1)
             self._note()
         if is_last or time.monotonic() - self._seen_at >= SEEN_S:
             await self._tell(number, frame, has_ended=is_last)
