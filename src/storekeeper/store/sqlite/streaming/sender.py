@@ -1,6 +1,6 @@
 """The process that streams: takes what is committed, has it proven, sends it, keeps house there.
 
-At most one segment is in memory. While the target is away it is tried again and again, and what is
+A few segments at most are in memory. While the target is away it is tried again and again, and what is
 committed meanwhile stays in the -wal. Once that is too long it is let go, and a new generation begins
 with a new snapshot as soon as the target is back.
 """
@@ -42,7 +42,7 @@ from storekeeper.store.sqlite.streaming.state import Owner, State
 from storekeeper.store.sqlite.streaming.tail import RESTART_FRAMES, SEGMENT_BYTES, Tail, Taken
 from storekeeper.store.sqlite.streaming.target import Target, Unusable
 from storekeeper.store.sqlite.streaming.trial import Trial
-from storekeeper.store.sqlite.streaming.wal import Broken, wal_of
+from storekeeper.store.sqlite.streaming.wal import Broken
 from storekeeper.store.sqlite.temporary import temporary
 
 log = structlog.get_logger(__name__)
@@ -107,6 +107,7 @@ class Sender:
         self._is_abandoned = False
         self._is_running = False
         self._notes_due = 0
+        self._tail: Tail | None = None
         # Whose the target was when it was last looked at.
         self._owner = ""
 
@@ -184,7 +185,7 @@ class Sender:
         self._is_running = False
         self._note(generation=generation, log=resumed.log.number if resumed else 0)
         await self._tell(0, 0)
-        tail = await asyncio.to_thread(self._open, generation)
+        tail = self._tail = await asyncio.to_thread(self._open, generation)
         keeping: asyncio.Task[None] | None = None
         try:
             with Trial() as trial:
@@ -207,6 +208,7 @@ class Sender:
                 keeping.cancel()
                 await asyncio.wait([keeping])
                 self._is_abandoned = False
+            self._tail = None
             await asyncio.to_thread(tail.close)
 
     def _open(self, generation: str) -> Tail:
@@ -225,13 +227,12 @@ class Sender:
             taken = await asyncio.to_thread(tail.take)
             if taken is not None:
                 await self._send(taken, trial)
+                await self._require_short(tail)
+            if tail.is_long:
+                for left in await asyncio.to_thread(tail.begin_anew):
+                    await self._send(left, trial)
             if taken is None or taken.is_all:
-                break
-        if tail.is_long:
-            taken = await asyncio.to_thread(tail.begin_anew)
-            if taken is not None:
-                await self._send(taken, trial)
-        return at
+                return at
 
     async def _send(self, taken: Taken, trial: Trial) -> None:
         def packed() -> bytes:
@@ -240,7 +241,7 @@ class Sender:
 
         data = await asyncio.to_thread(packed)
         key = taken.segment.key
-        await self._try(lambda: self._target.write(key, data), holding=True)
+        await self._try(lambda: self._target.write(key, data))
         # With this look, which began before the last commit maybe, and with the next.
         self._notes_due = 2
 
@@ -337,7 +338,7 @@ class Sender:
                 )
             await self._target.replace(OWNER, msgspec.json.encode(mine), tag)
 
-        await self._try(tell, holding=self._is_running)
+        await self._try(tell)
         self._owner = self._run
         self._seen_at = time.monotonic()
 
@@ -346,9 +347,9 @@ class Sender:
         state.write(self._database, self._state)
         self._written_at = time.monotonic()
 
-    async def _try(self, work: Callable[[], Awaitable[R]], *, holding: bool = False) -> R:
-        """Does it until it is done, however long the target is away. `holding`: the -wal can't begin
-        anew meanwhile, so it mustn't become too long."""
+    async def _try(self, work: Callable[[], Awaitable[R]]) -> R:
+        """Does it until it is done, however long the target is away. The -wal can't begin anew
+        meanwhile, so raises `Broken` when it becomes too long."""
         rest = FIRST_REST_S
         while True:
             try:
@@ -360,8 +361,8 @@ class Sender:
                 if not self._state.trouble:
                     log.warning("continuous backup waits for its target", reason=error.detail)
                     self._note(trouble=error.detail)
-                if holding:
-                    self._require_short()
+                if self._tail is not None:
+                    await self._require_short(self._tail)
                 # Waits in other orders than another that was cut off at the same time.
                 await self._rest(rest * random.uniform(0.7, 1.0))  # noqa: S311
                 self._go_on()
@@ -372,10 +373,10 @@ class Sender:
                     self._note(trouble="")
                 return done
 
-    def _require_short(self) -> None:
-        size = wal_of(self._database).stat().st_size
+    async def _require_short(self, tail: Tail) -> None:
+        size = await asyncio.to_thread(tail.log_bytes)
         if size > self._plan.wal_bytes:
-            raise Broken(f"the -wal has grown to {size:,} bytes while the target was away")
+            raise Broken(f"the -wal has grown to {size:,} bytes, faster than it can be sent")
 
     async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -48,6 +48,8 @@ SEGMENT_BYTES = 4 * 2**20
 RESTART_FRAMES = 2_000
 # How long the writer is held off at most for readers that still need older frames.
 PATIENCE_S = 0.02
+# How much is read at most while the writer is held off.
+MOST_AT_ONCE = 4
 _MOST_LOOKS = 1_000
 
 
@@ -85,7 +87,9 @@ class Tail:
         self._lock = threading.RLock()
         self._log = Log(generation=generation, number=0, salts="0" * 16, before=0)
         self._header: Header | None = None
-        self._done = 0
+        self._done = self._behind = 0
+        # Frames when the open transaction was begun, or a few more.
+        self._mark = 0
         self._whole: int | None = None
         self._retry_at = 0
         with contextlib.ExitStack() as stack:
@@ -131,6 +135,12 @@ class Tail:
         with self._lock:
             return self._log.number, self._look()
 
+    def log_bytes(self) -> int:
+        """How much of the file the current log takes; the file itself never becomes smaller."""
+        with self._lock:
+            frames = self._look()
+            return self._header.offset(frames + 1) if self._header else 0
+
     def taken(self) -> tuple[int, int]:
         """The log and how many of its frames were taken."""
         with self._lock:
@@ -143,18 +153,26 @@ class Tail:
 
     @property
     def is_long(self) -> bool:
-        """Whether the log ought to begin anew; frames must be left for the moment."""
-        return self._whole is None and self._done >= max(self._restart_frames, self._retry_at)
+        """Whether the log ought to begin anew, and little enough isn't taken yet."""
+        if self._whole is not None or self._header is None:
+            return False
+        is_near = self._behind * self._header.frame_bytes <= self._segment_bytes * MOST_AT_ONCE // 2
+        return is_near and self._done >= max(self._restart_frames, self._retry_at)
 
-    def begin_anew(self) -> Taken | None:
+    def begin_anew(self) -> list[Taken]:
         """Puts the log into the database, so that the next write begins a new one; answers what was
-        committed meanwhile. Readers who still need it make it try again later."""
+        left to take. Writers who are too fast and readers who still need it make it try again
+        later."""
         with self._lock:
-            # Most of the work, while the writer goes on.
-            self._swap()
+            # Most of the work, while the writer goes on. A transaction that is begun when all is in
+            # the database would let the log go, which needs more frames than there were at its mark.
+            if self._look() > self._mark:
+                self._swap()
             self._checkpoint()
             with self._own_turn():
-                taken = self._take()
+                taken: list[Taken] = []
+                while len(taken) < MOST_AT_ONCE and (one := self._take()) is not None:
+                    taken.append(one)
                 if self._look() == self._done:
                     self._swap()
                     self._end_log()
@@ -173,6 +191,7 @@ class Tail:
                         generation=self._generation, number=0, salts=header.salts, before=0
                     )
                 self._whole = frames if frames == in_database else None
+                self._mark = frames
                 return
             self._holding.execute("ROLLBACK")
         raise Broken("the -wal begins anew all the time")
@@ -181,6 +200,7 @@ class Tail:
         _begin_reading(self._next)
         self._holding.execute("ROLLBACK")
         self._holding, self._next = self._next, self._holding
+        self._mark = self._counts()[0]
 
     def _end_log(self) -> None:
         """With all frames taken and no writer at work."""
@@ -236,12 +256,13 @@ class Tail:
             before=self._done,
         )
         self._header = header
-        self._done = self._retry_at = 0
+        self._done = self._retry_at = self._mark = 0
         self._whole = None
 
     def _take(self) -> Taken | None:
         at = self._clock()
         committed = self._look()
+        self._behind = 0
         header = self._header
         if header is None or self._whole is not None or committed == self._done:
             return None
@@ -257,6 +278,7 @@ class Tail:
         elif last == committed:
             raise Broken("the last frame that SQLite counts ends no transaction")
         self._done = last
+        self._behind = committed - last
         return Taken(
             segment=Segment(
                 log=self._log,
