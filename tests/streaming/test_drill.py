@@ -75,11 +75,12 @@ async def test_each_order_that_is_older_than_the_reported_lag_is_there_after_a_r
     async def keep_ordering(shop, first: int) -> None:
         for number in range(first, 10_000, 4):
             placed[await place(shop, number)] = utc_now()
+            await asyncio.sleep(0.01)
 
     async with a_shop(settings) as shop, streamed(settings, where):
         customers = [asyncio.create_task(keep_ordering(shop, first)) for first in range(4)]
         while len(placed) < 100:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.005)
         await safe(settings, utc_now())
         lag = (await shop.store.gauges())["storekeeper_backup_lag_seconds"]
         told = utc_now() - timedelta(seconds=lag)
@@ -158,7 +159,7 @@ async def test_nothing_is_put_in_the_place_of_the_shop_unless_it_is_whole(
     segment = sorted((tmp_path / "target").glob("logs/*/*/*.gz"))[2]
     whole = segment.read_bytes()
     segment.write_bytes(whole[:-20])
-    with pytest.raises(StoreUnavailable, match="is damaged.*say --at"):
+    with pytest.raises(StoreUnavailable, match=r"is damaged.*say --at"):
         await restored(settings, where)
     left = {path.name for path in (tmp_path / "shop").iterdir()}
     assert not [name for name in left if "rebuilt" in name or "before-restore" in name]
@@ -178,7 +179,7 @@ async def test_who_was_deleted_is_gone_from_the_backup_when_it_has_grown_old(
         async with streamed(settings, where):
             await place(shop, 1)
             await safe(settings, utc_now())
-        old = {path for path in target.rglob("*.gz")}
+        old = set(target.rglob("*.gz"))
         aged = Plan(
             pace_s=0.01,
             restart_frames=50,
@@ -187,7 +188,7 @@ async def test_who_was_deleted_is_gone_from_the_backup_when_it_has_grown_old(
         )
         async with streamed(settings, where, aged), asyncio.timeout(PATIENCE_S):
             number = 2
-            while old & {path for path in target.rglob("*.gz")}:
+            while old & set(target.rglob("*.gz")):
                 await place(shop, number)
                 number += 1
             await safe(settings, utc_now())

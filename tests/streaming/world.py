@@ -17,6 +17,7 @@ from storekeeper.store.sqlite.streaming import sender
 from storekeeper.store.sqlite.streaming.folder import Folder
 from storekeeper.store.sqlite.streaming.rebuilding import Rebuilt, rebuild
 from storekeeper.store.sqlite.streaming.sender import Plan, Sender
+from storekeeper.store.sqlite.streaming.target import Unusable
 from tests.support.clock import Clock
 
 sender.FIRST_REST_S = 0.005
@@ -32,15 +33,18 @@ class Killed(BaseException):
 
 class Perilous(Folder):
     """A folder whose next calls may fail. `kill_in`: it ends the process at that call, before or after
-    it is done; `away`: so many calls find nobody there."""
+    it is done; `away`: so many calls find nobody there; `refused`: why all calls are."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.kill_in: int | None = None
         self.kill_after = False
         self.away = 0
+        self.refused = ""
 
     async def _do(self, work: Callable[[], Any]) -> Any:
+        if self.refused:
+            raise Unusable(self.refused)
         if self.away:
             self.away -= 1
             raise StoreUnavailable("the target is away")
@@ -58,10 +62,11 @@ class Perilous(Folder):
 class World:
     """`database` has one table; `shop` is the connection that writes to it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, plan: Plan = PLAN) -> None:
+        self.plan = plan
         self.database = folder / "shop.db"
         self.clock = Clock()
-        (folder / "target").mkdir()
+        (folder / "target").mkdir(exist_ok=True)
         self.target = Perilous(folder / "target")
         self._rebuilt = folder / "rebuilt.db"
         self.acknowledged: dict[datetime, Content] = {}
@@ -121,6 +126,32 @@ class World:
         self.clock.advance(milliseconds=1)
         await self._until_safe()
 
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition():
+                await asyncio.sleep(0.001)
+
+    @property
+    def objects(self) -> list[Path]:
+        """The parts of the log, in order."""
+        return sorted(self.target._path.glob("logs/*/*/*.gz"))
+
+    @property
+    def snapshots(self) -> list[Path]:
+        return sorted(self.target._path.glob("snapshots/*"))
+
+    @property
+    def generations(self) -> set[str]:
+        return {path.name for path in self.target._path.glob("logs/*")}
+
+    async def ended(self) -> BaseException | None:
+        """Why the process ended by itself."""
+        assert self._task is not None
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.wait([self._task])
+        error, self._task = self._task.exception(), None
+        return error
+
     async def _until_safe(self) -> None:
         async with asyncio.timeout(PATIENCE_S):
             while (self.safe_until or self.clock() - timedelta(1)) < self.clock():
@@ -142,7 +173,7 @@ class World:
                 raise error
         self.starts += 1
         self._stop = asyncio.Event()
-        self._sender = Sender(self.database, self.target, clock=self.clock, plan=PLAN)
+        self._sender = Sender(self.database, self.target, clock=self.clock, plan=self.plan)
         self._task = asyncio.create_task(self._sender.run(self._stop))
 
     async def stop(self) -> None:
@@ -157,14 +188,16 @@ class World:
 
     async def restored(self, at: datetime | None = None) -> tuple[Rebuilt, Content]:
         self._rebuilt.unlink(missing_ok=True)
-        self._rebuilt.touch()
-        made = await rebuild(Folder(self.target._path), self._rebuilt, at=at)
-        return made, content(self._rebuilt)
+        return await self.restored_to(self._rebuilt, at), content(self._rebuilt)
+
+    async def restored_to(self, place: Path, at: datetime | None = None) -> Rebuilt:
+        place.touch()
+        return await rebuild(Folder(self.target._path), place, at=at)
 
 
 @contextlib.asynccontextmanager
-async def a_world(folder: Path) -> AsyncIterator[World]:
-    world = World(folder)
+async def a_world(folder: Path, plan: Plan = PLAN) -> AsyncIterator[World]:
+    world = World(folder, plan)
     try:
         yield world
     finally:

@@ -100,6 +100,8 @@ class SqliteStore:
         schema.require_ours(path, busy_ms)
         if not self.migrated:
             with contextlib.closing(connect(path, busy_ms=busy_ms)) as connection:
+                # After a crash a continuous backup may still need what is in the -wal.
+                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
                 self.migrated = schema.migrate(connection)
         self._stamps = Stamps(Path(f"{path}-stamps"))
         self._writer = self._make_writer(path, self._stamps, clock, new_id, busy_ms)

@@ -21,6 +21,7 @@ import apsw
 
 from storekeeper.domain.errors import NotFound, StoreUnavailable
 from storekeeper.domain.types import Struct
+from storekeeper.store.sqlite.connect import told_clearly
 from storekeeper.store.sqlite.streaming.listing import AT_ONCE, batched, owner_of, snapshots
 from storekeeper.store.sqlite.streaming.names import LOGS, Log, Segment, Snapshot, segment_of
 from storekeeper.store.sqlite.streaming.target import Target
@@ -51,14 +52,15 @@ async def rebuild(
     Raises `NotFound` where nothing is of that time, `StoreUnavailable` where a part is missing or
     damaged.
     """
-    snapshot = await _snapshot_for(target, at)
-    await _fetch_snapshot(target, snapshot, database)
-    work = _Work(target, database, snapshot, watch)
-    async for segments in _logs_of(target, snapshot, at):
-        await work.put_in(segments)
-    if at is None:
-        await work.require_the_end()
-    return work.done()
+    with told_clearly(database):
+        snapshot = await _snapshot_for(target, at)
+        await _fetch_snapshot(target, snapshot, database)
+        work = _Work(target, database, snapshot, watch)
+        async for segments in _logs_of(target, snapshot, at):
+            await work.put_in(segments)
+        if at is None:
+            await work.require_the_end()
+        return work.done()
 
 
 class _Work:
@@ -199,7 +201,7 @@ async def _fetch_snapshot(target: Target, snapshot: Snapshot, database: Path) ->
     try:
         await target.download(snapshot.key, packed)
         await asyncio.to_thread(_unpack, packed, database)
-    except (gzip.BadGzipFile, EOFError, zlib.error, apsw.Error) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error, apsw.NotADBError, apsw.CorruptError) as error:
         raise StoreUnavailable(
             f"{snapshot.key} at {target.name} is damaged ({error}); take it away from there, and the "
             "snapshot before it is used, with all that was committed since"

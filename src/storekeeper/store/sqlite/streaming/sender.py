@@ -108,6 +108,7 @@ class Sender:
         self._is_running = False
         self._notes_due = 0
         self._tail: Tail | None = None
+        self._most_bytes = plan.wal_bytes
         # Whose the target was when it was last looked at.
         self._owner = ""
 
@@ -188,6 +189,8 @@ class Sender:
         tail = self._tail = await asyncio.to_thread(self._open, generation)
         keeping: asyncio.Task[None] | None = None
         try:
+            # What is in it already doesn't go away by beginning anew.
+            self._most_bytes = self._plan.wal_bytes + await asyncio.to_thread(tail.log_bytes)
             with Trial() as trial:
                 if resumed is not None and not await asyncio.to_thread(tail.resume, resumed):
                     raise Broken("the -wal doesn't go on where the backup ends")
@@ -375,7 +378,7 @@ class Sender:
 
     async def _require_short(self, tail: Tail) -> None:
         size = await asyncio.to_thread(tail.log_bytes)
-        if size > self._plan.wal_bytes:
+        if size > self._most_bytes:
             raise Broken(f"the -wal has grown to {size:,} bytes, faster than it can be sent")
 
     async def _rest(self, seconds: float) -> None:
