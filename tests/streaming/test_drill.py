@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from storekeeper.app import backup_status, open_shop, restore_from, utc_now
+from storekeeper.app import back_up, backup_status, open_shop, restore, restore_from, utc_now
 from storekeeper.app.streaming import open_target
 from storekeeper.config import Settings
 from storekeeper.domain.errors import NotFound, StoreUnavailable
@@ -194,3 +194,29 @@ async def test_who_was_deleted_is_gone_from_the_backup_when_it_has_grown_old(
             await safe(settings, utc_now())
     drill = elsewhere(settings, "drill")
     assert (await restored(drill, where)).differences == []
+
+
+async def test_a_restore_has_the_stream_end_and_it_goes_on_with_the_new_file(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """No service has to be stopped by hand for it, but the shop itself."""
+    where = str(tmp_path / "target")
+    async with a_shop(settings) as shop:
+        first = await place(shop, 1)
+    async with streamed(settings, where):
+        await safe(settings, utc_now())
+        back_up(settings, tmp_path / "copy.db", force=False, progress=lambda done, total: None)
+        await asyncio.to_thread(
+            restore,
+            settings,
+            tmp_path / "copy.db",
+            now=utc_now(),
+            progress=lambda done, total: None,
+        )
+    async with a_shop(settings) as shop, streamed(settings, where):
+        second = await place(shop, 2)
+        await safe(settings, utc_now())
+    drill = elsewhere(settings, "drill")
+    assert (await restored(drill, where)).differences == []
+    async with open_shop(drill) as shop:
+        assert set(await shop.store.get_many(Order, [first, second])) == {first, second}

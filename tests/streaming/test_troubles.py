@@ -116,7 +116,7 @@ async def test_a_disk_too_small_for_the_shop_is_said_before_anything_is_replaced
         world.write(20, 4, 3_000)
         await world.acknowledge()
         disk.fill_up()
-        with pytest.raises(StoreUnavailable, match="is full"):
+        with pytest.raises(StoreUnavailable, match=r"target/shop\.db.*No space"):
             await world.restored_to(disk.folder / "shop.db")
 
 

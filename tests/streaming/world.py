@@ -42,7 +42,7 @@ class Perilous(Folder):
         self.away = 0
         self.refused = ""
 
-    async def _do(self, work: Callable[[], Any]) -> Any:
+    async def _do(self, work: Callable[[], Any], place: Path | None = None) -> Any:
         if self.refused:
             raise Unusable(self.refused)
         if self.away:
@@ -53,7 +53,7 @@ class Perilous(Folder):
             self.kill_in = None if is_last else self.kill_in - 1
         if is_last and not self.kill_after:
             raise Killed
-        done = await super()._do(work)
+        done = await super()._do(work, place)
         if is_last:
             raise Killed
         return done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from storekeeper.domain.types import Struct
 from storekeeper.store.port import Difference
 from storekeeper.store.sqlite import backup
 from storekeeper.store.sqlite.connect import require_folder
+from storekeeper.store.sqlite.streaming import state
 from storekeeper.store.sqlite.streaming.folder import open_folder
 from storekeeper.store.sqlite.streaming.listing import Contents, contents_of
 from storekeeper.store.sqlite.streaming.rebuilding import Watch, rebuild
@@ -87,10 +89,12 @@ async def restore_from(
     _require_file(settings, "restore")
     database = Path(settings.database)
     require_folder(database)
-    # Better told before all is fetched than after.
-    with backup.locked(database, fcntl.LOCK_EX, backup.IN_USE):
-        pass
-    with temporary(Path(f"{database}-rebuilt")) as rebuilt:
+    with contextlib.ExitStack() as stack:
+        await asyncio.to_thread(stack.enter_context, state.ended(database))
+        # Better told before all is fetched than after.
+        with backup.locked(database, fcntl.LOCK_EX, backup.IN_USE):
+            pass
+        rebuilt = stack.enter_context(temporary(Path(f"{database}-rebuilt")))
         async with open_target(settings, where) as target:
             source = target.name
             made = await rebuild(target, rebuilt, at=at, watch=watch)

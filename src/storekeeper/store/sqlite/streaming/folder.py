@@ -55,19 +55,22 @@ class Folder:
         await self._do(lambda: self._place(key, lambda part: _copy(path, part)))
 
     async def download(self, key: str, path: Path) -> None:
-        await self._do(lambda: _copy(self._path / key, path))
+        await self._do(lambda: _copy(self._path / key, path), path)
 
     async def remove(self, key: str) -> None:
         await self._do(lambda: self._remove(self._path / key))
 
-    async def _do(self, work: Callable[[], R]) -> R:
+    async def _do(self, work: Callable[[], R], place: Path | None = None) -> R:
+        """`place` is where it writes, when that isn't the folder."""
         try:
             return await asyncio.to_thread(work)
         except OSError as error:
             # A disk that isn't mounted any more; to make the folder would fill the one below it.
             if not self._path.is_dir():
                 raise StoreUnavailable(f"the folder {self._path} is away") from error
-            raise StoreUnavailable(f"{error.filename or self._path}: {error.strerror}") from error
+            raise StoreUnavailable(
+                f"{error.filename or place or self._path}: {error.strerror}"
+            ) from error
 
     def _read(self, path: Path) -> bytes | None:
         try:

@@ -30,7 +30,7 @@ AT_ONCE = 16
 class Contents(Struct, frozen=True, kw_only=True):
     """What is at a target: moments from `since` to `until` can be restored (those where nothing was
     streamed are like the last one before). `until` is as the process told it at `seen`, within a
-    minute; `last_segment` is when something was sent last. `lag_s` is how long ago `until` was."""
+    minute; `last_segment` is when it sent something last and had no more. `lag_s` is how long ago `until` was."""
 
     target: str
     host: str
@@ -60,7 +60,8 @@ async def contents_of(target: Target, now: datetime) -> Contents:
         segment = segment_of(key)
         if segment is not None:
             segments += 1
-            last = segment.at if last is None else max(last, segment.at)
+            if segment.is_all:
+                last = segment.at if last is None else max(last, segment.at)
     told = [at for at in (owner and owner.safe_until, last, known[-1].at if known else None) if at]
     until = max(told) if known else None
     return Contents(

@@ -3,10 +3,11 @@ together again, so a listing is the table of contents:
 
     owner.json                                          who keeps its backup here
     snapshots/TIME-GENERATION-LOG-FRAME.db.gz           the whole file
-    logs/GENERATION/LOG-SALTS-BEFORE/FIRST-LAST-CHECKSUM-TIME[-part].gz
+    logs/GENERATION/LOG-SALTS-BEFORE/FIRST-LAST-CHECKSUM-TIME[-more|-part].gz
 
 A generation is a chain without a gap. A log is SQLite's -wal from one restart to the next; SALTS tell
-it from all others, BEFORE is the last frame of the log before it. A `part` ends inside a transaction.
+it from all others, BEFORE is the last frame of the log before it. After a segment with `more` there
+was more to take at its time; one that is a `part` even ends inside a transaction.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _GENERATION = r"(\d{8}T\d{6}Z-[0-9a-f]{8})"
 _SNAPSHOT = re.compile(rf"snapshots/{_TIME}-{_GENERATION}-(\d{{8}})-(\d{{10}})\.db\.gz")
 _SEGMENT = re.compile(
     rf"logs/{_GENERATION}/(\d{{8}})-([0-9a-f]{{16}})-(\d{{10}})/"
-    rf"(\d{{10}})-(\d{{10}})-([0-9a-f]{{16}})-{_TIME}(-part)?\.gz"
+    rf"(\d{{10}})-(\d{{10}})-([0-9a-f]{{16}})-{_TIME}(-more|-part)?\.gz"
 )
 
 
@@ -45,8 +46,8 @@ class Log(Struct, frozen=True, kw_only=True):
 
 class Segment(Struct, frozen=True, kw_only=True):
     """Frames `first` to `last` of a log (from 1). `checksum` is that of the last, which sums up all
-    before it. With those before it it holds all that was committed by `at`, unless it is a `part`,
-    which a later segment completes."""
+    before it. With those before it it holds all that was committed by `at` if it `is_all`. One that is
+    a `part` ends inside a transaction, which a later segment completes."""
 
     log: Log
     first: int
@@ -54,12 +55,13 @@ class Segment(Struct, frozen=True, kw_only=True):
     checksum: str
     at: datetime
     is_part: bool = False
+    is_all: bool = True
 
     @property
     def key(self) -> str:
-        part = "-part" if self.is_part else ""
+        rest = "-part" if self.is_part else "" if self.is_all else "-more"
         frames = f"{self.first:010d}-{self.last:010d}-{self.checksum}"
-        return f"{self.log.folder}{frames}-{stamp(self.at)}{part}.gz"
+        return f"{self.log.folder}{frames}-{stamp(self.at)}{rest}.gz"
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -81,14 +83,15 @@ def segment_of(key: str) -> Segment | None:
     found = _SEGMENT.fullmatch(key)
     if found is None:
         return None
-    generation, number, salts, before, first, last, checksum, at, part = found.groups()
+    generation, number, salts, before, first, last, checksum, at, rest = found.groups()
     return Segment(
         log=Log(generation=generation, number=int(number), salts=salts, before=int(before)),
         first=int(first),
         last=int(last),
         checksum=checksum,
         at=_moment(at),
-        is_part=part is not None,
+        is_part=rest == "-part",
+        is_all=rest is None,
     )
 
 

@@ -33,8 +33,8 @@ _COPY_BYTES = 2**20
 
 
 class Rebuilt(Struct, frozen=True, kw_only=True):
-    """The file holds what was committed by `until`, the moment of the last part that is in it. `logs`
-    and `segments` were put over the `snapshot`."""
+    """The file holds all that was committed by `until`, and maybe more of what was until the moment that
+    was asked for. `logs` and `segments` were put over the `snapshot`."""
 
     until: datetime
     snapshot: datetime
@@ -100,7 +100,7 @@ class _Work:
             await asyncio.to_thread(self._merge, segments)
             self._logs += 1
             self._segments += len(segments)
-            self._until = max(self._until, segments[-1].at)
+            self._until = max((self._until, *(one.at for one in segments if one.is_all)))
         self._log, self._frame = log.number, last_of_log
 
     async def require_the_end(self) -> None:
@@ -159,7 +159,7 @@ class _Work:
 
     def _refused(self, what: str, sound: Sequence[Segment] = ()) -> StoreUnavailable:
         """`sound` are parts of the log that aren't put in yet."""
-        until = max((self._until, *(one.at for one in sound if not one.is_part)))
+        until = max((self._until, *(one.at for one in sound if one.is_all)))
         return StoreUnavailable(
             f"in the backup at {self._target.name} {what}; the shop can be restored as it was "
             f"until {told(until)}: say --at {told(until)}"

@@ -37,7 +37,7 @@ from storekeeper.store.sqlite.streaming.listing import (
     snapshots,
 )
 from storekeeper.store.sqlite.streaming.names import OWNER, Segment
-from storekeeper.store.sqlite.streaming.snapshot import make_snapshot
+from storekeeper.store.sqlite.streaming.snapshot import make_snapshot, to_its_end
 from storekeeper.store.sqlite.streaming.state import Owner, State
 from storekeeper.store.sqlite.streaming.tail import RESTART_FRAMES, SEGMENT_BYTES, Tail, Taken
 from storekeeper.store.sqlite.streaming.target import Target, Unusable
@@ -53,6 +53,7 @@ LEVEL = 1
 SEEN_S = 60.0
 # A machine that was seen so lately is one that runs.
 ALIVE = timedelta(minutes=5)
+HEED_S = 0.5
 FIRST_REST_S = 0.5
 LONGEST_REST_S = 30.0
 # How often an idle shop's state is written.
@@ -122,8 +123,11 @@ class Sender:
             locked(self._database, fcntl.LOCK_SH, replacing),
             told_clearly(self._database),
             contextlib.suppress(_Stopped),
+            contextlib.ExitStack() as stack,
         ):
             schema.require_ours(self._database, BUSY_MS)
+            heeding = asyncio.create_task(self._heed())
+            stack.callback(heeding.cancel)
             resumed = await self._claim()
             while True:
                 try:
@@ -132,6 +136,13 @@ class Sender:
                     log.warning("continuous backup begins anew", reason=str(reason))
                     resumed = None
                 await self._rest(self._plan.pace_s)
+
+    async def _heed(self) -> None:
+        """Stops for those who want to replace the file."""
+        while not await asyncio.to_thread(state.is_to_end, self._database):
+            await asyncio.sleep(HEED_S)
+        log.info("continuous backup ends for a restore")
+        self._stop.set()
 
     async def _claim(self) -> Segment | None:
         """Makes the target ours; answers where the stream of the last process ended, if it did."""
@@ -234,7 +245,7 @@ class Sender:
             if tail.is_long:
                 for left in await asyncio.to_thread(tail.begin_anew):
                     await self._send(left, trial)
-            if taken is None or taken.is_all:
+            if taken is None or taken.segment.is_all:
                 return at
 
     async def _send(self, taken: Taken, trial: Trial) -> None:
@@ -272,7 +283,7 @@ class Sender:
                 temporary(Path(f"{self._database}-snapshot")) as copy,
                 temporary(Path(f"{self._database}-snapshot")) as packed,
             ):
-                made = await _to_its_end(
+                made = await to_its_end(
                     make_snapshot,
                     self._database,
                     tail,
@@ -285,6 +296,7 @@ class Sender:
                 size = packed.stat().st_size
                 await self._try(lambda: self._target.upload(made.key, packed))
             self._can_restore = True
+            self._notes_due = 1
             self._snapshot_due = made.at + self._plan.snapshot_every
             log.info("snapshot sent", target=self._target.name, bytes=size)
         except _Stopped:
@@ -384,13 +396,3 @@ class Sender:
     async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stop.wait(), seconds)
-
-
-async def _to_its_end(work: Callable[..., R], *arguments: Any, **named: Any) -> R:
-    """In a thread, which can't be cancelled: who waits for it waits until it has ended."""
-    thread = asyncio.ensure_future(asyncio.to_thread(work, *arguments, **named))
-    try:
-        return await asyncio.shield(thread)
-    except asyncio.CancelledError:
-        await asyncio.wait([thread])
-        raise

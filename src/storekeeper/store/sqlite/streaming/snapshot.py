@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gzip
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 from storekeeper.store.sqlite.backup import back_up
 from storekeeper.store.sqlite.streaming.names import Snapshot
@@ -14,6 +16,7 @@ from storekeeper.store.sqlite.streaming.tail import Tail
 
 LEVEL = 6
 _COPY_BYTES = 2**20
+R = TypeVar("R")
 
 
 def make_snapshot(
@@ -44,3 +47,13 @@ def make_snapshot(
             go_on()
             zipped.write(piece)
     return made[0]
+
+
+async def to_its_end(work: Callable[..., R], *arguments: Any, **named: Any) -> R:
+    """In a thread, which can't be cancelled: who waits for it waits until it has ended."""
+    thread = asyncio.ensure_future(asyncio.to_thread(work, *arguments, **named))
+    try:
+        return await asyncio.shield(thread)
+    except asyncio.CancelledError:
+        await asyncio.wait([thread])
+        raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from datetime import datetime
@@ -17,6 +18,9 @@ import msgspec
 
 from storekeeper.domain.errors import AlreadyExists
 from storekeeper.domain.types import Struct
+
+# More than a look for what is new takes, and its way to the target.
+PATIENCE_S = 15.0
 
 
 class Owner(Struct, frozen=True, kw_only=True):
@@ -94,6 +98,42 @@ def alone(database: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def ended(database: Path, patience_s: float = PATIENCE_S) -> Iterator[None]:
+    """Has the process that streams the database end, if there is one, so that the file can be
+    replaced. A service manager starts it again, which works once the block has ended."""
+    lock = Path(f"{path_of(database)}.lock")
+    if not lock.exists():
+        yield
+        return
+    with open(_asking(database), "a", opener=_private) as asking:
+        fcntl.flock(asking, fcntl.LOCK_EX)
+        until = time.monotonic() + patience_s
+        while _is_held(lock) and time.monotonic() < until:
+            time.sleep(0.05)
+        yield
+
+
+def is_to_end(database: Path) -> bool:
+    """Whether somebody wants to replace the file."""
+    return _is_held(_asking(database))
+
+
+def _asking(database: Path) -> Path:
+    return Path(f"{path_of(database)}.end")
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        with lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def _private(path: str, flags: int) -> int:

@@ -54,13 +54,11 @@ _MOST_LOOKS = 1_000
 
 
 class Taken(Struct, frozen=True, kw_only=True):
-    """A segment with its bytes, which for the first of a log begin with the log's header. `is_all`:
-    nothing more was committed at its time."""
+    """A segment with its bytes, which for the first of a log begin with the log's header."""
 
     segment: Segment
     header: Header
     frames: bytes
-    is_all: bool
 
     @property
     def data(self) -> bytes:
@@ -287,10 +285,10 @@ class Tail:
                 checksum=found.committed_checksum or found.checksum,
                 at=at,
                 is_part=not found.committed,
+                is_all=last == committed,
             ),
             header=header,
             frames=data,
-            is_all=last == committed,
         )
 
     @contextlib.contextmanager
