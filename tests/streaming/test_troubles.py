@@ -125,10 +125,9 @@ async def test_a_part_that_arrives_after_its_process_was_killed_does_no_harm(
 ) -> None:
     """Storage may take a request that nobody waits for any more."""
     async with a_world(tmp_path) as world:
-        world.write(2)
-        await world.acknowledge()
-        world.write(2)
-        await world.acknowledge()
+        for _ in range(3):
+            world.write(2)
+            await world.acknowledge()
         late = world.objects[-1]
         kept = late.read_bytes()
         await world.stop()

@@ -15,8 +15,9 @@ from storekeeper.domain.errors import StoreUnavailable
 from storekeeper.store.sqlite.schema import APPLICATION_ID
 from storekeeper.store.sqlite.streaming import sender
 from storekeeper.store.sqlite.streaming.folder import Folder
+from storekeeper.store.sqlite.streaming.plan import Plan
 from storekeeper.store.sqlite.streaming.rebuilding import Rebuilt, rebuild
-from storekeeper.store.sqlite.streaming.sender import Plan, Sender
+from storekeeper.store.sqlite.streaming.sender import Sender
 from storekeeper.store.sqlite.streaming.target import Unusable
 from tests.support.clock import Clock
 

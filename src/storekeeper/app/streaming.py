@@ -20,8 +20,9 @@ from storekeeper.store.sqlite.connect import require_folder
 from storekeeper.store.sqlite.streaming import state
 from storekeeper.store.sqlite.streaming.folder import open_folder
 from storekeeper.store.sqlite.streaming.listing import Contents, contents_of
+from storekeeper.store.sqlite.streaming.plan import Plan
 from storekeeper.store.sqlite.streaming.rebuilding import Watch, rebuild
-from storekeeper.store.sqlite.streaming.sender import Plan, Sender
+from storekeeper.store.sqlite.streaming.sender import Sender
 from storekeeper.store.sqlite.streaming.target import Target
 from storekeeper.store.sqlite.temporary import temporary
 

@@ -122,19 +122,30 @@ async def remove_old(target: Target, cutoff: datetime, current: str) -> int:
     kept = known[len(old) :]
     # The snapshots first: without its logs one would still be good, but not for all that it promises.
     await _remove(target, [snapshot.key for snapshot in old])
-    first_log = {current: 0}
-    for snapshot in reversed(kept):
-        first_log[snapshot.generation] = snapshot.log
+    oldest = {one.generation: one for one in reversed(kept)}
     removed = len(old)
     doomed: list[str] = []
+    # Of the log in which a snapshot was made.
+    held: list[str] = []
     # Keys sort as generations and logs do, and each was begun before the next.
     async for key, _ in target.keys(LOGS):
         segment = segment_of(key)
         if segment is None:
             continue
-        needed_from = first_log.get(segment.log.generation)
-        if needed_from is None or segment.log.number < needed_from:
+        log = segment.log
+        snapshot = oldest.get(log.generation)
+        if snapshot is None:
+            if log.generation != current:
+                doomed.append(key)
+        elif log.number < snapshot.log:
             doomed.append(key)
+        elif log.number == snapshot.log:
+            held.append(key)
+        else:
+            # With nothing after it, that log is in the snapshot as a whole.
+            if (log.number, log.before) == (snapshot.log + 1, snapshot.frame):
+                doomed += held
+            held = []
         if len(doomed) >= AT_ONCE:
             await _remove(target, doomed)
             removed += len(doomed)

@@ -116,9 +116,9 @@ class _Work:
 
     def _require_next(self, log: Log) -> None:
         if self._log is None:
-            # Of a log that had nothing but what the snapshot holds, nothing was sent.
+            # A log that has nothing but what the snapshot holds was never sent, or is removed.
             is_next = log.number == self._snapshot.log or (
-                log.number == self._snapshot.log + 1 and log.before == 0
+                log.number == self._snapshot.log + 1 and log.before in (0, self._snapshot.frame)
             )
         else:
             is_next = log.number == self._log + 1 and log.before == self._frame

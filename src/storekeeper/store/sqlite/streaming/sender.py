@@ -24,7 +24,6 @@ import msgspec
 import structlog
 
 from storekeeper.domain.errors import AlreadyExists, NotFound, StoreUnavailable
-from storekeeper.domain.types import Struct
 from storekeeper.store.sqlite import schema
 from storekeeper.store.sqlite.backup import locked
 from storekeeper.store.sqlite.connect import BUSY_MS, told_clearly
@@ -37,9 +36,10 @@ from storekeeper.store.sqlite.streaming.listing import (
     snapshots,
 )
 from storekeeper.store.sqlite.streaming.names import OWNER, Segment
+from storekeeper.store.sqlite.streaming.plan import Plan
 from storekeeper.store.sqlite.streaming.snapshot import make_snapshot, to_its_end
 from storekeeper.store.sqlite.streaming.state import Owner, State
-from storekeeper.store.sqlite.streaming.tail import RESTART_FRAMES, SEGMENT_BYTES, Tail, Taken
+from storekeeper.store.sqlite.streaming.tail import Tail, Taken
 from storekeeper.store.sqlite.streaming.target import Target, Unusable
 from storekeeper.store.sqlite.streaming.trial import Trial
 from storekeeper.store.sqlite.streaming.wal import Broken
@@ -60,18 +60,6 @@ LONGEST_REST_S = 30.0
 STATE_S = 10.0
 # After a snapshot that couldn't be made.
 SNAPSHOT_REST = timedelta(minutes=1)
-
-
-class Plan(Struct, frozen=True, kw_only=True):
-    """How a database is streamed. `pace_s`: how often what is new is looked for; `kept`: for how long
-    each moment can be restored; `wal_bytes`: how long the -wal may get while the target is away."""
-
-    pace_s: float = 1.0
-    snapshot_every: timedelta = timedelta(days=1)
-    kept: timedelta = timedelta(days=7)
-    wal_bytes: int = 256 * 2**20
-    segment_bytes: int = SEGMENT_BYTES
-    restart_frames: int = RESTART_FRAMES
 
 
 class _Stopped(Exception):
@@ -211,7 +199,7 @@ class Sender:
                 while True:
                     is_last = self._stop.is_set()
                     at = await self._send_new(tail, trial)
-                    keeping = self._keep_house(keeping, tail, generation)
+                    keeping = await self._keep_house(keeping, tail, trial, generation)
                     await self._tell_if_due(tail, at, is_last=is_last)
                     if is_last:
                         return
@@ -243,8 +231,7 @@ class Sender:
                 await self._send(taken, trial)
                 await self._require_short(tail)
             if tail.is_long:
-                for left in await asyncio.to_thread(tail.begin_anew):
-                    await self._send(left, trial)
+                await self._begin_anew(tail, trial)
             if taken is None or taken.segment.is_all:
                 return at
 
@@ -265,8 +252,12 @@ class Sender:
         self._can_restore = bool(ours)
         self._snapshot_due = ours[-1].at + self._plan.snapshot_every if ours else None
 
-    def _keep_house(
-        self, keeping: asyncio.Task[None] | None, tail: Tail, generation: str
+    async def _begin_anew(self, tail: Tail, trial: Trial) -> None:
+        for left in await asyncio.to_thread(tail.begin_anew):
+            await self._send(left, trial)
+
+    async def _keep_house(
+        self, keeping: asyncio.Task[None] | None, tail: Tail, trial: Trial, generation: str
     ) -> asyncio.Task[None] | None:
         """Makes a snapshot when it is time, beside the stream."""
         if keeping is not None and keeping.done():
@@ -274,6 +265,10 @@ class Sender:
             keeping = None
         is_due = self._snapshot_due is None or self._clock() >= self._snapshot_due
         if keeping is None and is_due and not self._stop.is_set():
+            # A log that ends here is no longer needed once older snapshots aren't, however little is
+            # written to it; it may hold what somebody had removed.
+            if tail.can_begin_anew:
+                await self._begin_anew(tail, trial)
             keeping = asyncio.create_task(self._snapshot(tail, generation))
         return keeping
 

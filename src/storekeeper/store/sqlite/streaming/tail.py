@@ -150,12 +150,17 @@ class Tail:
             return self._take()
 
     @property
-    def is_long(self) -> bool:
-        """Whether the log ought to begin anew, and little enough isn't taken yet."""
-        if self._whole is not None or self._header is None:
+    def can_begin_anew(self) -> bool:
+        """Whether there is something to put into the database, and little that isn't taken yet."""
+        if self._whole is not None or self._header is None or not self._done:
             return False
-        is_near = self._behind * self._header.frame_bytes <= self._segment_bytes * MOST_AT_ONCE // 2
-        return is_near and self._done >= max(self._restart_frames, self._retry_at)
+        return self._behind * self._header.frame_bytes <= self._segment_bytes * MOST_AT_ONCE // 2
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the log ought to begin anew, and can."""
+        enough = max(self._restart_frames, self._retry_at)
+        return self._done >= enough and self.can_begin_anew
 
     def begin_anew(self) -> list[Taken]:
         """Puts the log into the database, so that the next write begins a new one; answers what was
