@@ -142,6 +142,22 @@ async def test_a_part_that_arrives_after_its_process_was_killed_does_no_harm(
             assert (await world.restored(at))[1] == expected
 
 
+async def test_a_clock_that_was_set_back_doesnt_hide_what_came_last(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        world.write(2)
+        await world.acknowledge()
+        await world.stop()
+        # Other frames than the stream has seen, so that it begins anew.
+        world.reopen()
+        world.write(2)
+        world.clock.advance(hours=-1)
+        world.start()
+        await world.until(lambda: len(world.snapshots) == 2)
+        world.write(2)
+        await world.acknowledge()
+        assert (await world.restored())[1] == content(world.database)
+
+
 @pytest.mark.parametrize("harm", ["cut", "scribbled", "emptied", "removed", "swapped"])
 @pytest.mark.parametrize("which", [1, -1])
 async def test_harm_to_one_part_is_told_with_the_last_moment_that_is_still_good(

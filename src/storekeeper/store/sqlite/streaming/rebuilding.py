@@ -193,7 +193,15 @@ async def _snapshot_for(target: Target, at: datetime | None) -> Snapshot:
         raise NotFound(
             f"the backup at {target.name} begins at {told(known[0].at)}; name a moment from then on"
         )
-    return fitting[-1]
+    owner = await owner_of(target)
+    current = owner.generation if owner else ""
+
+    def newness(one: Snapshot) -> tuple[bool, datetime, bool, int, int]:
+        is_current = one.generation == current
+        # What came last is of the last generation, also where a clock was set back in between.
+        return (is_current and at is None, one.at, is_current, one.log, one.frame)
+
+    return max(fitting, key=newness)
 
 
 async def _fetch_snapshot(target: Target, snapshot: Snapshot, database: Path) -> None:
