@@ -61,6 +61,8 @@ class Trial:
             self._page_bytes = taken.header.page_bytes
             self._database.unlink(missing_ok=True)
             with contextlib.closing(apsw.Connection(str(self._database))) as connection:
+                # Nobody needs it after this process, and a busy disk takes long to flush.
+                connection.pragma("synchronous", "off")
                 connection.pragma("page_size", self._page_bytes)
                 connection.pragma("journal_mode", "wal")
                 connection.execute("CREATE TABLE empty (value)")
