@@ -90,9 +90,11 @@ class Drill:
         place.parent.mkdir()
         at = ("--database", str(place), "--json")
         told = self.terminal.ok("restore", self.target, *at).json
-        assert told["differences"] == self.terminal.ok("verify", *at).json["differences"] == []
-        again = self.terminal.ok("backup", "--status", self.target, "--json").json
-        assert again["until"] >= told["until"]
+        assert told["differences"] == []
+        if _MORE:
+            assert self.terminal.ok("verify", *at).json["differences"] == []
+            again = self.terminal.ok("backup", "--status", self.target, "--json").json
+            assert again["until"] >= told["until"]
         return orders_in(place)
 
 
