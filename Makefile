@@ -4,7 +4,8 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run run-aws-local test check bench screenshots soak backup-drill lock format clean deploy deploy-plan
+.PHONY: help run run-aws-local test check bench screenshots soak backup-drill lock format clean deploy deploy-plan \
+	record-calls
 
 PYTHON ?=
 ARGS ?=
@@ -74,6 +75,11 @@ soak: ## The long property, fuzz and fault runs (an hour and more)
 		-n $(JOBS) --timeout 0 $(ARGS)
 	$(bin)/python -m benchmarks kill --rounds 200
 
+record-calls: ## List anew what machines call at AWS (tests/deploy/recorded_calls.txt)
+	@tools/venv.sh dev
+	$(bin)/python -m pytest tests/contract tests/faults tests/dynamodb tests/media tests/notify tests/watch \
+		tests/deploy -n $(JOBS) --dist loadfile --no-loadscope-reorder --record-calls $(ARGS)
+
 format: ## Format the code and apply the safe lint fixes
 	@tools/venv.sh dev
 	$(bin)/ruff check --fix $(code)
@@ -87,6 +93,8 @@ lock: ## Write the lock files anew (ARGS=--upgrade: take the latest releases)
 		--extra dev --extra aws --extra valkey --extra deploy -c requirements.lock -o requirements-dev.lock $(ARGS) pyproject.toml
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(bin)/uv pip compile $(machine_options) \
 		--extra aws --extra valkey -c requirements-dev.lock -o deploy/aws/requirements.lock $(ARGS) pyproject.toml
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(bin)/uv pip compile $(lock_options) \
+		--extra aws -c requirements-dev.lock -o deploy/single/requirements.lock $(ARGS) pyproject.toml
 
 clean: ## Remove .venv, caches and builds (never the shop's data)
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

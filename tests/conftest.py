@@ -1,5 +1,6 @@
 """What all tests share: how hard Hypothesis looks, where files are kept, that Ctrl-C is heard, what
-the garbage collector leaves alone, and the last word on what was not tested."""
+the garbage collector leaves alone, that nothing is called at AWS that machines may not, and the last
+word on what was not tested."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from storekeeper.telemetry.recent import RECENT
-from tests.support import local_engines, scratch
+from tests.support import local_engines, recorded, role, scratch
 
 # `make test` must give the same answer twice; a soak draws anew each time and looks for longer.
 settings.register_profile(
@@ -51,8 +52,17 @@ LONG = (
 )
 
 
+# Before any test module takes a name from those that it watches.
+role.begin()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    recorded.add_option(parser)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(recorded.Recorder(config))
     # A worker's folder is in that of the process which started it.
     if not hasattr(config, "workerinput"):
         scratch.use_memory(config)
@@ -83,6 +93,14 @@ def pytest_collection_finish() -> None:
 def _nothing_went_wrong_yet() -> None:
     """A process keeps its last errors, and one runs many tests."""
     RECENT.forget()
+
+
+@pytest.fixture(autouse=True)
+def _the_role_allows_each_call() -> Iterator[None]:
+    """Of those that the shop's own clients make."""
+    yield
+    denied, role.WATCH.denied = role.WATCH.denied, []
+    assert denied == []
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

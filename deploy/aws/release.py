@@ -21,6 +21,8 @@ from deploy.aws.machines import FOLDER
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = Path(__file__).parent / "requirements.lock"
+# Of every service on every kind of machine.
+HARDENING = ROOT / "deploy/hardening.conf"
 # Amazon Linux 2023 on Graviton, and the Python that `machine/install.sh` takes.
 PLATFORMS = ("manylinux_2_34_aarch64", "manylinux_2_28_aarch64", "manylinux2014_aarch64")
 PYTHON = "3.12"
@@ -54,7 +56,7 @@ def build(target: Path, *, platforms: Iterable[str] = PLATFORMS, python: str = P
         )
         own.rename(wheels / own.name)
         (folder / "requirements.txt").write_text(requirements(wheels / own.name))
-        for path in FOLDER.iterdir():
+        for path in (*FOLDER.iterdir(), HARDENING):
             if path.is_file() and path.name not in _OTHER:
                 (folder / path.name).write_bytes(path.read_bytes())
         data = packed(folder)

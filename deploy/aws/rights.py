@@ -1,6 +1,7 @@
 """What a machine's role may do: one definition, each with what it is for.
 
-What the shop does with its tables is the application's own list (`store.dynamodb.rights`).
+What the shop does with its tables is the application's own list (`store.dynamodb.rights`). That a
+machine is ready `cfn-signal` says without the role: as a machine of the stack.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Right(NamedTuple):
 
 
 class Things(NamedTuple):
-    """ARNs of what an environment has. `signal`: the stack that waits for machines."""
+    """ARNs of what an environment has."""
 
     tables: Mapping[Table, str]
     topics: Sequence[str]
@@ -34,7 +35,6 @@ class Things(NamedTuple):
     releases: str
     secrets: Sequence[str]
     logs: Sequence[str]
-    signal: str
     namespace: str
 
 
@@ -91,5 +91,4 @@ def _of_machine(of: Things) -> Iterator[Right]:
         ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
         of.logs,
     )
-    yield Right("it says that it is ready", ["cloudformation:SignalResource"], [of.signal])
     yield Right("operators come in", _SESSION, ["*"])

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from tests.support import tables
+from tests.support import tables, warm
 from tools.engines.launch import CREDENTIALS
 
 COMMAND = (sys.executable, "-m", "storekeeper")
@@ -45,11 +45,16 @@ class Terminal:
         self.environment = {**kept, "COLUMNS": "100", "TERM": "dumb"}
 
     def run(self, *arguments: str | Path, stdin: str = "", **environment: str) -> Ended:
+        given = [*map(str, arguments)]
+        env = {**self.environment, **environment}
+        if not warm.is_for_a_start(environment):
+            ended = warm.run(given, cwd=self.folder, env=env, stdin=stdin, timeout_s=PATIENCE_S)
+            return Ended(ended)
         return Ended(
             subprocess.run(
-                [*COMMAND, *map(str, arguments)],
+                [*COMMAND, *given],
                 cwd=self.folder,
-                env={**self.environment, **environment},
+                env=env,
                 input=stdin,
                 check=False,
                 capture_output=True,

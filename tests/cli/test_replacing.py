@@ -41,6 +41,34 @@ def test_who_connects_between_two_servers_is_answered_by_the_next(terminal):
                         server.kill()
 
 
+def test_a_request_that_is_on_its_way_when_the_server_ends_is_answered(terminal):
+    """A proxy that has just connected must not have to tell a customer 502."""
+    body = b'{"lines":[{"sku":"NONE","quantity":1}],"email":"ada@example.com"}'
+    head = b"POST /orders HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n"
+    whole = head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    with terminal.serving() as served, contextlib.ExitStack() as stack:
+        host, port = served.url.removeprefix("http://").split(":")
+        opened = []
+        for sent in (0, 20, whole.index(body), len(whole) - 9):
+            one = stack.enter_context(socket.create_connection((host, port), timeout=PATIENCE_S))
+            one.sendall(whole[:sent])
+            opened.append((one, whole[sent:]))
+        assert served.get("/healthz").is_success
+        served.process.send_signal(signal.SIGTERM)
+        eventually(lambda: _is_refused(host, int(port)))
+        for one, rest in opened:
+            one.sendall(rest)
+        answers = [one.makefile("rb").read() for one, _ in opened]
+        assert served.process.wait(PATIENCE_S) == 0
+    assert [answer.split()[1] for answer in answers] == [b"422"] * 4, "no such product"
+
+
+def _is_refused(host: str, port: int) -> bool:
+    with contextlib.suppress(ConnectionRefusedError), socket.create_connection((host, port)):
+        return False
+    return True
+
+
 def test_more_sockets_than_one_are_refused_by_name(terminal):
     with held_socket() as listening:
         ended = subprocess.run(

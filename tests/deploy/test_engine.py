@@ -4,7 +4,7 @@ them, and the application takes what was made. What the engine can't make is lis
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ import pytest
 
 from deploy.aws.assembly import Made, stacks
 from deploy.aws.deploying import DeploymentError, Formation, deploy, rollback_of
+from deploy.aws.rights import Things, rights
 from deploy.aws.routes import routes
+from storekeeper.store.dynamodb.snapshots import folder_of
 from storekeeper.store.dynamodb.tables import TABLES, Table, creation
 from tests.deploy.engine import UNKNOWN, known
 from tests.support.local_engines import url, use_local_credentials
 
 REGION = "eu-west-1"
+ACCOUNT = "000000000000"
 RELEASE = "0" * 64
 ZONE = "Z0123456789ABCDEFGHIJ"
 
@@ -102,6 +105,44 @@ def test_the_gateway_has_each_route(aws: Aws, outputs: dict[str, dict[str, str]]
             break
         token = {"NextToken": page["NextToken"]}
     assert found == {one.key for one in routes()}
+
+
+def test_the_role_is_for_what_was_made_and_nothing_else(
+    aws: Aws, outputs: dict[str, dict[str, str]]
+) -> None:
+    """What of that machines call, test_recorded_calls.py says."""
+    iam, role = aws.client("iam"), f"storekeeper-full-machine-{REGION}"
+    (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    policy = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+    assert iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"] == []
+    assert all(one["Effect"] == "Allow" for one in policy["Statement"])
+    found = [(one["Action"], one["Resource"], one.get("Condition")) for one in policy["Statement"]]
+    assert found == [
+        (_one_or_all(one.actions), _one_or_all(one.resources), one.conditions)
+        for one in rights(_things(outputs))
+    ]
+
+
+def _one_or_all(of: Sequence[str]) -> str | list[str]:
+    return list(of) if len(of) > 1 else of[0]
+
+
+def _things(outputs: dict[str, dict[str, str]]) -> Things:
+    here, prefix = f"{REGION}:{ACCOUNT}", "storekeeper-full-"
+    (key,) = (one for one in outputs["notifications"].values() if ":key/" in one)
+    log = f"arn:aws:logs:{here}:log-group:/storekeeper/full/shop"
+    return Things(
+        tables={one: f"arn:aws:dynamodb:{here}:table/{prefix}{one.name}" for one in TABLES},
+        topics=[f"arn:aws:sns:{here}:{prefix}{one}" for one in ("orders", "stock")],
+        topics_key=key,
+        files=f"arn:aws:s3:::{outputs['data']['FilesBucket']}",
+        snapshots=folder_of(prefix),
+        releases=f"arn:aws:s3:::{outputs['releases']['BucketName']}",
+        # Here AWS has ARNs where the engine has names.
+        secrets=[f"{prefix}signing-keys", f"{prefix}cache-password"],
+        logs=[log, f"{log}:*"],
+        namespace="Storekeeper/full",
+    )
 
 
 def test_alarms_topics_and_the_dashboard_are_there(

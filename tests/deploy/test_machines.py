@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import re
 import shlex
+import stat
 import subprocess
 from pathlib import Path
-from shutil import which
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
+import botocore.session
 import pytest
 
 from deploy.aws import machines, rotation
 from deploy.aws.settings import read
 from storekeeper.config import load
+from tests.deploy import units
 from tests.deploy.templates import Assembly
 from tests.deploy.test_settings import GOOD
-from tests.support import local_engines
+from tests.support import local_engines, role
 
 CURRENT, NEXT, PREVIOUS = "c" * 64, "n" * 64, "p" * 64
 PLACES = machines.Places(
@@ -66,19 +68,31 @@ def test_the_shop_takes_the_settings_and_keys_of_a_machine() -> None:
     assert found.public_url == "https://shop.example.com"
 
 
-def test_each_secret_is_asked_for_by_its_own_name() -> None:
-    asked = []
-
-    class Client:
-        def get_secret_value(self, **given: str) -> dict[str, str]:
-            asked.append(given["SecretId"])
-            return {"SecretString": json.dumps({"current": CURRENT})}
-
-    given = read(GOOD)
-    without_cache = PLACES._replace(cache_password="", cache_address="")
-    lines = fetch_secrets().fetch(machines.secrets(given, without_cache), Client())
-    assert asked == [PLACES.signing_keys]
-    assert lines == [f"STOREKEEPER_SECRET_KEY={CURRENT}"]
+@pytest.mark.parametrize("address", ["", PLACES.cache_address], ids=["alone", "with a cache"])
+def test_keys_are_fetched_from_secrets_manager_for_root_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    local_engines.use_local_credentials(monkeypatch)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", local_engines.url("ministack"))
+    own: Any = botocore.session.get_session().create_client("secretsmanager")
+    kept = json.dumps({"current": CURRENT, "next": NEXT, "previous": PREVIOUS})
+    places = PLACES._replace(
+        signing_keys=own.create_secret(Name=uuid4().hex, SecretString=kept)["ARN"],
+        cache_password=own.create_secret(Name=uuid4().hex, SecretString="secret")["ARN"],
+        cache_address=address,
+    )
+    for name, value in machines.secrets(read(GOOD), places).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(botocore.session, "get_session", role.watched_session)
+    target = tmp_path / "keys.env"
+    fetch_secrets().main(target)
+    cache = [f"STOREKEEPER_CACHE_URL=valkeys://shop:secret@{address}"] if address else []
+    assert target.read_text().splitlines() == [
+        f"STOREKEEPER_SECRET_KEY={CURRENT}",
+        f"STOREKEEPER_OLD_SECRET_KEYS={NEXT},{PREVIOUS}",
+        *cache,
+    ]
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
 
 
 def test_tokens_are_taken_through_a_renewal_of_keys() -> None:
@@ -177,30 +191,5 @@ def test_the_agent_sends_the_log_where_the_stack_keeps_it(full: Assembly) -> Non
 
 
 def test_the_units_are_sound_and_give_the_shop_little_to_misuse(tmp_path: Path) -> None:
-    """systemd's own judgement, in tenths: 100 is a service without any restriction."""
-    if which("systemd-analyze") is None:
-        local_engines.not_tested(
-            "units of machines", "There is no systemd-analyze. Install systemd"
-        )
-    for name in ("storekeeper.service", "storekeeper-secrets.service"):
-        text = (machines.FOLDER / name).read_text()
-        # What it starts isn't installed here.
-        (tmp_path / name).write_text(
-            re.sub(r"^ExecStart=.*", "ExecStart=/bin/true", text, flags=re.MULTILINE)
-        )
-    units = [str(path) for path in sorted(tmp_path.glob("*.service"))]
-    analyze = ["systemd-analyze", "--no-pager"]
-    verified = subprocess.run(
-        [*analyze, "verify", "--man=no", *units],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert (verified.returncode, verified.stderr) == (0, "")
-    exposed = [*analyze, "security", "--offline=yes", "--threshold=20"]
-    for unit in units:
-        judged = subprocess.run(
-            [*exposed, unit], capture_output=True, text=True, timeout=30, check=False
-        )
-        assert judged.returncode == 0, judged.stdout.splitlines()[-1]
+    names = ("storekeeper.service", "storekeeper-secrets.service")
+    units.judge(tmp_path, [machines.FOLDER / name for name in names], exposure=20)

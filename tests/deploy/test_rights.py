@@ -24,13 +24,12 @@ OF_SHOP = {
     "s3:AbortMultipartUpload",
     "cloudwatch:PutMetricData",
 }
-# Beside the shop: its log, its keys, that it is ready, and operators' way in.
+# Beside the shop: its log, its keys, and operators' way in.
 OF_MACHINE = {
     "logs:CreateLogStream",
     "logs:DescribeLogStreams",
     "logs:PutLogEvents",
     "secretsmanager:GetSecretValue",
-    "cloudformation:SignalResource",
     "ssm:UpdateInstanceInformation",
     "ssmmessages:CreateControlChannel",
     "ssmmessages:CreateDataChannel",

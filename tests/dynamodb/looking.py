@@ -9,14 +9,14 @@ from typing import Any
 
 from storekeeper.app import Shop, create_tables, open_shop
 from storekeeper.config import Settings
-from storekeeper.store.dynamodb.remote import Remote
+from tests.support.role import OwnRemote
 
 
 class Looker:
     """Another program."""
 
     def __init__(self, settings: Settings) -> None:
-        self.remote = Remote(region=settings.aws_region, endpoint=settings.aws_endpoint_url)
+        self.remote = OwnRemote(region=settings.aws_region, endpoint=settings.aws_endpoint_url)
         self.prefix = settings.dynamodb_prefix
 
     async def do(self, method: str, table: str, **parameters: Any) -> Any:

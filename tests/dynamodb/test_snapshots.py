@@ -233,3 +233,16 @@ async def test_without_the_storage_a_node_follows_the_whole_log(with_bucket, tmp
     async with open_shop(elsewhere(down, tmp_path / "new")) as node:
         assert await node.store.get(Setting, "a") is not None
         assert set(node.store.loops()) == {"views", "snapshots", "erasure"}
+
+
+async def test_an_upload_that_breaks_off_leaves_nothing_to_pay_for(
+    with_bucket: Settings, tmp_path: Path
+) -> None:
+    """Parts that nobody completes are charged for, and no list of objects shows them."""
+    place = place_of(with_bucket)
+    with pytest.raises(StoreUnavailable, match="Is a directory"):
+        async with open_bucket(place) as bucket:
+            await bucket.upload(f"{folder_of(with_bucket.dynamodb_prefix)}half", tmp_path)
+    async with storage(place.endpoint) as client:
+        begun = await client.list_multipart_uploads(Bucket=place.bucket)
+    assert begun.get("Uploads", []) == []

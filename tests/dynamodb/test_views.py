@@ -27,12 +27,12 @@ from storekeeper.services.checkout import LineRequest, PlaceOrder
 from storekeeper.services.inventory import AdjustRequest, ReceiveRequest
 from storekeeper.store.dynamodb import items, tables
 from storekeeper.store.dynamodb.log import Log
-from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.setup import create_tables as create_tables_at
 from storekeeper.store.dynamodb.views import Views
 from tests.dynamodb.looking import Looker, shop_and_looker
 from tests.support import local_engines
-from tests.support.builders import a_product, an_order, creating, moving
+from tests.support.builders import a_product, an_order, creating, moving, revised
+from tests.support.role import OwnRemote
 from tools.engines.launch import running
 
 ADDRESS = Address(name="Ada Lovelace", line1="12 Square", city="London", country="GB")
@@ -284,12 +284,31 @@ async def test_parts_of_a_long_order_go_when_it_gets_shorter(on_tables) -> None:
         assert {item["sk"] for item in await looker.all("orders")} == {"order"}
 
 
+async def test_parts_of_a_long_product_go_when_it_gets_shorter(on_tables) -> None:
+    noise = random.Random(1)
+
+    def text(letters: int) -> str:
+        """In a script with so many letters that nothing makes it much smaller."""
+        return "".join(chr(noise.randrange(0x20000, 0x2EBE0)) for _ in range(letters))
+
+    attributes = {text(200): text(1_000) for _ in range(100)}
+    product = a_product("LONG", attributes=attributes, description=text(20_000))
+    async with shop_and_looker(on_tables) as (shop, looker):
+        await shop.store.commit(creating(product))
+        await up_to_date(shop)
+        assert await looker.item("products", product.id, "product#packed#0001")
+        shorter = revised(product, attributes={}, description="A mug")
+        await shop.store.commit(ChangeSet(puts=(Put(shorter),)))
+        await up_to_date(shop)
+        assert {item["sk"] for item in await looker.all("products")} == {"product"}
+
+
 async def test_init_adds_indexes_that_an_earlier_version_did_not_have(on_tables) -> None:
     local_engines.require("indexes that are added")
     # Of its own: among a thousand tables a local engine may never get to the index.
     with running("dynamodb") as engine:
         settings = msgspec.structs.replace(on_tables, aws_endpoint_url=engine.url)
-        remote = Remote(region="eu-west-1", endpoint=engine.url)
+        remote = OwnRemote(region="eu-west-1", endpoint=engine.url)
         bare = tables.creation(tables.ORDERS._replace(indexes=()), on_tables.dynamodb_prefix)
         try:
             await remote.ask(lambda client: client.create_table(**bare))
@@ -305,7 +324,7 @@ async def test_init_adds_indexes_that_an_earlier_version_did_not_have(on_tables)
 async def test_an_index_of_another_shape_is_refused(on_tables) -> None:
     wrong = tables.ORDERS.indexes[0]._replace(sort="number")
     odd = tables.ORDERS._replace(indexes=(wrong, tables.ORDERS.indexes[1]))
-    remote = Remote(region="eu-west-1", endpoint=on_tables.aws_endpoint_url)
+    remote = OwnRemote(region="eu-west-1", endpoint=on_tables.aws_endpoint_url)
     try:
         for table in (odd, tables.COMMITS, tables.PRODUCTS, tables.USERS):
             made = tables.creation(table, on_tables.dynamodb_prefix)
@@ -322,7 +341,7 @@ async def test_an_index_of_another_shape_is_refused(on_tables) -> None:
 async def test_init_says_of_which_tables_it_switched_time_to_live_on(on_tables) -> None:
     done = await asyncio.to_thread(create_tables, on_tables)
     told = {table.name for table in tables.TABLES if _tells_expiry(done, on_tables, table.name)}
-    remote = Remote(region="eu-west-1", endpoint=on_tables.aws_endpoint_url)
+    remote = OwnRemote(region="eu-west-1", endpoint=on_tables.aws_endpoint_url)
     try:
         is_on = {
             table.name

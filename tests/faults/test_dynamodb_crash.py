@@ -13,7 +13,6 @@ import pytest
 from storekeeper.domain.changes import ChangeSet, Put
 from storekeeper.domain.work import Setting
 from storekeeper.store.dynamodb import parts
-from storekeeper.store.dynamodb.remote import Remote
 from tests.contract.engines import prefix_of
 from tests.support import local_engines
 from tests.support.builders import a_product, creating, moving
@@ -22,6 +21,7 @@ from tests.support.faulty_dynamodb import FaultyDynamo, Moment
 from tests.support.interrupted_node import LINES, PART_BYTES, place, sku
 from tests.support.nodes import REGION, node
 from tests.support.processes import lines_of, process, wait_for
+from tests.support.role import OwnRemote
 from tests.support.shop import Shop
 
 STOCK = 100
@@ -82,7 +82,7 @@ def interrupted(folder: Path, step: Step) -> None:
 
 async def items(folder: Path) -> Counter[str]:
     """How many items of each kind lie in the table of the log; a look that no shop takes."""
-    remote = Remote(region=REGION, endpoint=local_engines.url("dynamodb"))
+    remote = OwnRemote(region=REGION, endpoint=local_engines.url("dynamodb"))
 
     async def look(client: Any) -> Counter[str]:
         pages = client.get_paginator("scan").paginate(

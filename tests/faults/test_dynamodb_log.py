@@ -17,7 +17,6 @@ from storekeeper.domain.changes import ChangeSet, Put, Short
 from storekeeper.domain.errors import StoreUnavailable
 from storekeeper.domain.work import Setting
 from storekeeper.store.dynamodb.follower import REFUSING_S
-from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.setup import create_tables
 from storekeeper.store.dynamodb.tables import COMMITS, TABLES
 from tests.contract.engines import prefix_of
@@ -25,6 +24,7 @@ from tests.support import local_engines
 from tests.support.builders import an_order, moving
 from tests.support.faulty_dynamodb import DENIED, RESET_AFTER, FaultyDynamo
 from tests.support.nodes import node
+from tests.support.role import OwnRemote
 from tests.support.shop import Shop
 
 NODES = 4
@@ -181,7 +181,7 @@ async def test_a_node_writes_nothing_into_tables_that_were_made_anew_under_it(
     prefix = prefix_of(tmp_path)
     async with node(tmp_path, 0) as shop:
         mug = await shop.sell("MUG", stock=10)
-        remote = Remote(region="eu-west-1", endpoint=local_engines.url("dynamodb"))
+        remote = OwnRemote(region="eu-west-1", endpoint=local_engines.url("dynamodb"))
         try:
             for table in TABLES:
                 name = prefix + table.name

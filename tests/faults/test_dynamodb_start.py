@@ -14,7 +14,6 @@ from storekeeper.domain.errors import StoreUnavailable
 from storekeeper.store.dynamodb.entries import Copied
 from storekeeper.store.dynamodb.log import Log
 from storekeeper.store.dynamodb.opening import make_tables
-from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.rights import OF_LOG, OF_VIEWS, require_rights
 from storekeeper.store.dynamodb.tables import TABLES
 from storekeeper.store.sqlite.transfer import Rows
@@ -24,6 +23,7 @@ from tests.support import faulty_dynamodb as dynamo
 from tests.support import local_engines
 from tests.support.faulty_dynamodb import Fault, FaultyDynamo
 from tests.support.nodes import REGION, node
+from tests.support.role import OwnRemote
 from tools.engines.launch import CREDENTIALS, free_port
 
 INIT = ("init",)
@@ -50,9 +50,9 @@ def proxy() -> Iterator[FaultyDynamo]:
 
 
 @pytest.fixture
-def remote(proxy: FaultyDynamo, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
+def remote(proxy: FaultyDynamo, monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnRemote]:
     local_engines.use_local_credentials(monkeypatch)
-    remote = Remote(region=REGION, endpoint=proxy.url)
+    remote = OwnRemote(region=REGION, endpoint=proxy.url)
     yield remote
     remote.close()
 
@@ -159,7 +159,7 @@ def test_missing_tables(terminal):
 
 
 def test_tables_of_something_else(terminal, tmp_path, proxy):
-    remote = Remote(region=REGION, endpoint=local_engines.url("dynamodb"))
+    remote = OwnRemote(region=REGION, endpoint=local_engines.url("dynamodb"))
 
     async def make(client):
         await client.create_table(
@@ -187,7 +187,7 @@ def test_tables_of_something_else(terminal, tmp_path, proxy):
 @pytest.mark.parametrize("command", [SERVE, ("verify",)], ids=["serve", "verify"])
 def test_tables_with_half_a_shop(terminal, tmp_path, command):
     with_tables(tmp_path)
-    remote = Remote(region=REGION, endpoint=local_engines.url("dynamodb"))
+    remote = OwnRemote(region=REGION, endpoint=local_engines.url("dynamodb"))
     rows = Rows("claim", ("scope", "value", "owner", "note"), (("sku", "KETTLE", "1", ""),))
     Log(remote, prefix_of(tmp_path)).append_copied(Copied(1, "a copy", 1, rows))
     remote.close()

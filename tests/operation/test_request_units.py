@@ -18,9 +18,9 @@ from benchmarks.dynamodb_units import (
     read_units,
     write_units,
 )
-from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.setup import create_tables
 from tests.support import local_engines
+from tests.support.role import OwnRemote
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ async def test_requests_of_a_real_client_are_charged_and_refused_writes_too(
         )
 
     def all_of_it() -> None:
-        remote = Remote(region="eu-west-1", endpoint=local_engines.url("dynamodb"))
+        remote = OwnRemote(region="eu-west-1", endpoint=local_engines.url("dynamodb"))
         try:
             create_tables(remote, prefix)
             remote.call(use)
@@ -153,8 +153,8 @@ async def test_what_one_node_pays_is_told_from_what_others_pay_meanwhile(
     def all_of_it(meter: Meter) -> tuple[list[Charge], int]:
         with ExitStack() as open_remotes:
 
-            def a_remote() -> Remote:
-                remote = Remote(region="eu-west-1", endpoint=local_engines.url("dynamodb"))
+            def a_remote() -> OwnRemote:
+                remote = OwnRemote(region="eu-west-1", endpoint=local_engines.url("dynamodb"))
                 open_remotes.callback(remote.close)
                 return remote
 

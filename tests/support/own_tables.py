@@ -11,17 +11,17 @@ import atexit
 from functools import cache
 from typing import Any
 
-from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.tables import TABLES, creation
+from tests.support.role import OwnRemote
 
 # Tables that this test process has made.
 _made: set[str] = set()
 
 
 @cache
-def remote(endpoint: str) -> Remote:
+def remote(endpoint: str) -> OwnRemote:
     """The client for what tests themselves do there."""
-    opened = Remote(region="eu-west-1", endpoint=endpoint)
+    opened = OwnRemote(region="eu-west-1", endpoint=endpoint)
     atexit.register(opened.close)
     return opened
 

@@ -20,6 +20,9 @@ mkdir -p "$home/share"
 cp "$here/fetch_secrets.py" "$here/command.env" "$home/share/"
 install -m 755 "$here/shop.sh" "$home/bin/shop"
 cp "$here/storekeeper.service" "$here/storekeeper-secrets.service" "$units/"
+for unit in storekeeper storekeeper-secrets; do
+    install -D -m 644 "$here/hardening.conf" "$units/$unit.service.d/hardening.conf"
+done
 cp "$here/logrotate.conf" "$rotation/storekeeper"
 
 # Where there is no systemd, as in a root for tests, whoever made it starts the shop.

@@ -45,7 +45,6 @@ class Permissions(Stack):
                 f"arn:{cdk.Aws.PARTITION}:logs:{here}:log-group:{machines.log_group(given)}",
                 f"arn:{cdk.Aws.PARTITION}:logs:{here}:log-group:{machines.log_group(given)}:*",
             ],
-            signal=f"arn:{cdk.Aws.PARTITION}:cloudformation:{here}:stack/{given.prefix}compute/*",
             namespace=given.namespace,
         )
         role = iam.Role(

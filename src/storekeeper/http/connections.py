@@ -29,6 +29,8 @@ BYTES_PER_S = 240
 EXTRA = 32
 SWEEP_S = 1.0
 ENDING_SWEEP_S = 0.1
+# For the rest of requests that are on their way when the server ends.
+LAST_CHANCE_S = 1.0
 RETRY_S = 2
 log = structlog.get_logger("storekeeper.connections")
 
@@ -46,7 +48,7 @@ class Connections:
         # Those that have sent no head yet, longest first; who did since, or left, is passed over.
         self._silent: deque[Connection] = deque()
         self._refused = 0
-        self._is_ending = False
+        self._ends_at: float | None = None
         self._interval = min(SWEEP_S, header_seconds / 4, body_seconds / 4)
         self._timer: asyncio.TimerHandle | None = None
 
@@ -57,11 +59,16 @@ class Connections:
         self._sweep(loop.time())
 
     def end(self) -> None:
-        """Lets go of every connection whose request isn't whole, now and as they come to light."""
-        self._is_ending = True
+        """Lets go of every connection whose request isn't whole, as they come to light; those that
+        may bring one just now after a moment."""
+        self._ends_at = asyncio.get_running_loop().time() + LAST_CHANCE_S
         self._interval = ENDING_SWEEP_S
         self.stop()
         self.start()
+
+    def may_bring_more(self) -> bool:
+        """Whether the end isn't so near yet that requests under way are cut off."""
+        return self._ends_at is None or asyncio.get_running_loop().time() < self._ends_at
 
     def stop(self) -> None:
         if self._timer is not None:
@@ -96,7 +103,7 @@ class Connections:
 
     def _sweep(self, now: float) -> None:
         everyone = [*self._all, *self._extra]
-        if self._is_ending:
+        if self._ends_at is not None:
             for connection in everyone:
                 connection.shutdown()
             return
@@ -210,8 +217,12 @@ class Connection(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         cycle = self.request
-        is_whole = cycle is None or cycle.response_complete or not cycle.more_body
-        if is_whole or self.pipeline:
+        is_whole = cycle is not None and (cycle.response_complete or not cycle.more_body)
+        if not is_whole and self.watch.may_bring_more():
+            if cycle is not None:
+                cycle.keep_alive = False
+            return
+        if cycle is None or is_whole or self.pipeline:
             super().shutdown()
         elif not self.transport.is_closing():
             self._cut_off(
