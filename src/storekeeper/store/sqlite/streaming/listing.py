@@ -127,12 +127,15 @@ async def remove_old(target: Target, cutoff: datetime, current: str) -> int:
     doomed: list[str] = []
     # Of the log in which a snapshot was made.
     held: list[str] = []
+    generation = ""
     # Keys sort as generations and logs do, and each was begun before the next.
     async for key, _ in target.keys(LOGS):
         segment = segment_of(key)
         if segment is None:
             continue
         log = segment.log
+        if log.generation != generation:
+            generation, held = log.generation, []
         snapshot = oldest.get(log.generation)
         if snapshot is None:
             if log.generation != current:

@@ -108,11 +108,10 @@ class _Work:
         owner = await owner_of(self._target)
         if owner is None or owner.generation != self._snapshot.generation:
             return
-        if (owner.log, owner.frame) > (self._reached(), self._frame) and owner.frame:
+        in_snapshot = (self._snapshot.log, self._snapshot.frame)
+        reached = in_snapshot if self._log is None else max(in_snapshot, (self._log, self._frame))
+        if owner.frame and (owner.log, owner.frame) > reached:
             raise self._refused("the newest parts are missing")
-
-    def _reached(self) -> int:
-        return self._snapshot.log if self._log is None else self._log
 
     def _require_next(self, log: Log) -> None:
         if self._log is None:
