@@ -4,8 +4,8 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run run-aws-local test machine check bench screenshots soak lock format clean \
-	deploy deploy-plan record-calls
+.PHONY: help run run-aws-local test machine check bench screenshots soak backup-drill lock format \
+	clean deploy deploy-plan record-calls
 
 PYTHON ?=
 ARGS ?=
@@ -67,6 +67,11 @@ bench: ## Run the benchmarks (ARGS: which, and their options)
 screenshots: ## Take pictures of every page into build/screenshots (ARGS: some of them; --pictures: the README's)
 	@tools/venv.sh dev
 	$(bin)/python -m tools.screenshots $(ARGS)
+
+backup-drill: ## Kill a shop and its continuous backup over and over, restore each time (ARGS: pytest options)
+	@tools/venv.sh dev
+	BACKUP_DRILL_ROUNDS=50 HYPOTHESIS_PROFILE=soak $(bin)/python -m pytest tests/streaming/test_kill.py \
+		tests/streaming/test_any_order.py --timeout 0 $(ARGS)
 
 soak: ## The long property, fuzz and fault runs (an hour and more)
 	@tools/venv.sh dev

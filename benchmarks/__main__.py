@@ -26,6 +26,7 @@ NAMES = (
     "idle",
     "workers",
     "kill",
+    "streaming",
     "replay",
     "dynamodb_cost",
     "dynamodb_nodes",

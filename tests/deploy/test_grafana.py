@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.single.grafana import dashboard as grafana
 from deploy.single.prometheus import as_on_aws
 from deploy.single.prometheus.alerts import all_alerts
+from storekeeper.store.sqlite.streaming import state
+from storekeeper.store.sqlite.streaming.state import State
 from tests.api.shopfront import front_at, seed_shop
 from tests.deploy.promtool import judged
 from tests.support.processes import ROOT
@@ -74,13 +77,16 @@ def expressions() -> list[str]:
 
 @pytest.fixture
 def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, str]]]:
-    """Labels of all series of a shop in use, by name; its shared cache is away."""
+    """Labels of all series of a shop in use, by name; its shared cache is away, and a backup of it is
+    streamed."""
 
     async def read() -> str:
         folder = tmp_path_factory.mktemp("shop")
         async with front_at(folder, seed, cache_url="redis://127.0.0.1:9") as front:
             await front.placed("ada", ("MUG", 1))
             assert (await front.http.get("/products/none")).status_code == 404
+            streamed = State(database="one", safe_until=datetime.now(UTC))
+            state.write(folder / "shop.db", streamed)
             # Requests are counted when they have been answered.
             return (await front.http.get("/metrics")).text
 

@@ -31,6 +31,7 @@ QUEUE = 'storekeeper_write_queue_depth{job="storekeeper"}'
 LAG = 'storekeeper_outbox_lag_seconds{job="storekeeper"}'
 DEAD = 'storekeeper_dead_letters{job="storekeeper"}'
 AWAY = 'storekeeper_cache_away{job="storekeeper"}'
+BACKUP = 'storekeeper_backup_lag_seconds{job="storekeeper"}'
 ORDERS = 'storekeeper_orders_total{job="storekeeper",outcome="placed"}'
 
 
@@ -113,6 +114,10 @@ CASES = {
         rings=({EXPIRY: f"{13 * DAY}x60"},), quiet=({EXPIRY: f"{15 * DAY}x60"}, {EXPIRY: "_x60"})
     ),
     "blind": Case(rings=({OTHER_UP: "0x60"},), quiet=({OTHER_UP: "1x60"}, {UP: "0x60"})),
+    "backup-behind": Case(
+        rings=({BACKUP: "301x60"},),
+        quiet=({BACKUP: "299x60"}, {BACKUP: "0x30 400x4 0x30"}, {}),
+    ),
     "disk": Case(rings=(disk(free=19),), quiet=(disk(free=21), disk(free=0, kind="squashfs"))),
     "memory": Case(rings=(memory(free=9),), quiet=(memory(free=11),)),
 }

@@ -18,7 +18,7 @@ from storekeeper.config import Settings, SettingsError, load
 from storekeeper.domain.changes import ChangeSet, Put
 from storekeeper.domain.errors import StoreUnavailable
 from storekeeper.domain.work import Setting
-from storekeeper.store.dynamodb.bucket import Place, open_bucket
+from storekeeper.store.bucket import Place, open_bucket
 from storekeeper.store.dynamodb.setup import require_tables
 from storekeeper.store.dynamodb.snapshots import Description, Snapshots, fetch, folder_of
 from tests.dynamodb.looking import Looker

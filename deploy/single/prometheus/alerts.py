@@ -17,6 +17,9 @@ from deploy.single.prometheus.figures import JOB, PUBLIC, READY, disk, duration,
 from storekeeper.telemetry import alarms as of_shop
 
 CERTIFICATE_DAYS = 14
+# There where a backup is streamed; a minute is its usual age at most.
+BACKUP_LAG = "storekeeper_backup_lag_seconds"
+BACKUP_LATE_S = 300
 # Orders in an hour of the week, so many that none at all is no chance (e^-10).
 USUAL_ORDERS = 10
 WEEKS = (1, 2, 3, 4)
@@ -242,6 +245,17 @@ def _of_watch() -> list[Alert]:
             summary="A part of the watch is blind",
             description="{{ $labels.job }} can't be read for {{ $labels.instance }}, so alerts "
             "that look at its figures can't ring.",
+        ),
+        Alert(
+            name="backup-behind",
+            like="",
+            expression=f"max by (job) ({BACKUP_LAG}) > {BACKUP_LATE_S}",
+            holds_s=300,
+            summary="The continuous backup is behind",
+            description="The newest moment that could be restored is "
+            '{{ printf "%.0f" $value }} s old. The shop goes on; what it took since is on its own '
+            "disk alone.",
+            page="backup.md",
         ),
     ]
 

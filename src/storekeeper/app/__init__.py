@@ -14,12 +14,14 @@ from storekeeper.app.places import (
     restore,
 )
 from storekeeper.app.shop import Shop, build_shop, open_shop
+from storekeeper.app.streaming import backup_status, is_target, restore_from, stream_backup
 
 __all__ = [
     "Place",
     "Shop",
     "ShopCopied",
     "back_up",
+    "backup_status",
     "build_shop",
     "check_provider",
     "check_topics",
@@ -27,12 +29,15 @@ __all__ = [
     "copy_shop",
     "create_tables",
     "create_topics",
+    "is_target",
     "open_place",
     "open_shop",
     "pending_migrations",
     "rate_per_process",
     "restore",
+    "restore_from",
     "signing_secrets",
+    "stream_backup",
     "utc_now",
     "uuid7_text",
 ]

@@ -14,6 +14,7 @@ from storekeeper.store.sqlite import backup, schema
 from storekeeper.store.sqlite.backup import BackedUp, Progress, Restored
 from storekeeper.store.sqlite.connect import BUSY_MS, require_folder, told_clearly
 from storekeeper.store.sqlite.store import SqliteStore
+from storekeeper.store.sqlite.streaming import state as streaming
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -109,7 +110,9 @@ def restore(settings: Settings, source: Path, *, now: datetime, progress: Progre
     """Puts a copy in the shop's place; see `store.sqlite.backup`."""
     _require_file(settings, "restore")
     require_folder(Path(settings.database))
-    return backup.restore(source, Path(settings.database), now=now, progress=progress)
+    database = Path(settings.database)
+    with streaming.ended(database):
+        return backup.restore(source, database, now=now, progress=progress)
 
 
 def pending_migrations(settings: Settings) -> int:

@@ -54,6 +54,7 @@ def check_all(settings: Settings) -> None:
     for field in (
         "aws_endpoint_url",
         "snapshot_endpoint_url",
+        "backup_endpoint_url",
         "image_endpoint_url",
         "cloudwatch_endpoint_url",
     ):

@@ -32,6 +32,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
     snapshot_entries: Positive = 50_000
     snapshot_endpoint_url: str = ""
+    # Where `backup --continuous` sends what is committed: s3://bucket/prefix, or a folder.
+    backup_target: str = ""
+    # For a bucket that isn't at AWS.
+    backup_endpoint_url: str = ""
+    # How often it looks for what is new, and makes a new snapshot.
+    backup_seconds: Positive = 1
+    backup_snapshot_hours: Positive = 24
+    # For how long every moment can be restored.
+    backup_days: Positive = 7
+    # How long SQLite's -wal may get while the target is away.
+    backup_wal_bytes: Positive = 268_435_456
     # Where pictures of products are kept; empty: in the folder `images` beside the shop's file.
     image_bucket: Annotated[str, msgspec.Meta(pattern="^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$")] = ""
     image_endpoint_url: str = ""

@@ -26,6 +26,7 @@ GAUGES = {
     "storekeeper_cache_away": "1 while the shared cache isn't asked, or takes no writes.",
     "storekeeper_low_stock_products": "Active products at or below their reorder point.",
     "storekeeper_views_lag_entries": "Entries of the log that other programs don't see yet.",
+    "storekeeper_backup_lag_seconds": "Since the newest moment that the backup can restore.",
     "storekeeper_erasure_waiting_accounts": "Deleted accounts that the log may still tell of.",
 }
 # Those that are the same wherever they are read; the others tell of one process.
@@ -37,6 +38,7 @@ SHOP_WIDE = frozenset(
         "storekeeper_dead_letters",
         "storekeeper_low_stock_products",
         "storekeeper_views_lag_entries",
+        "storekeeper_backup_lag_seconds",
         "storekeeper_erasure_waiting_accounts",
     }
 )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from storekeeper.cli.console import Console, Failed, counted, run
-from storekeeper.cli.options import Config, Database, InputFile, Json, StoreKind, settings_of
+from storekeeper.cli.options import Config, Database, Json, StoreKind, settings_of
 from storekeeper.cli.progress import Bars
 from storekeeper.config import Settings
 from storekeeper.domain.errors import NotFound
@@ -68,11 +71,41 @@ def verify(
     console.say("no differences between stock, ledger and orders")
 
 
+Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint-url",
+        metavar="URL",
+        help="Of a bucket that isn't at AWS. Also STOREKEEPER_BACKUP_ENDPOINT_URL.",
+        show_default=False,
+    ),
+]
+
+
 def backup(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Where the copy goes.", show_default=False)
-    ],
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TARGET]",
+            help="A file; with --continuous or --status a folder or s3://BUCKET/PREFIX, which "
+            "STOREKEEPER_BACKUP_TARGET says otherwise.",
+            show_default=False,
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    continuous: Annotated[
+        bool, typer.Option("--continuous", help="Go on sending what is committed, until stopped.")
+    ] = False,
+    status: Annotated[
+        bool, typer.Option("--status", help="Tell what a continuous backup holds, and its lag.")
+    ] = False,
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over", help="With --continuous: use the target of another shop's file."
+        ),
+    ] = False,
+    endpoint_url: Endpoint = None,
     database: Database = None,
     store: StoreKind = None,
     config: Config = None,
@@ -83,19 +116,47 @@ def backup(
     What was acknowledged before the start is in the copy. It holds customers' data: keep it safe,
     and keep secret.key (or your secret_key) with it, as tokens and guests' links need it.
 
+    With --continuous the command runs beside `serve`, on the same machine, and sends each commit to
+    TARGET within about a second, so that `restore TARGET` brings back the shop as it was at any
+    moment of the last days (docs/backup.md). It ends with SIGTERM or Ctrl-C.
+
     \b
     Examples:
       storekeeper backup shop-2026-01-31.db
       storekeeper backup --force /mnt/backups/shop.db
+      storekeeper backup --continuous s3://my-backups/shop
+      storekeeper backup --continuous /mnt/other-disk/shop
+      storekeeper backup --status s3://my-backups/shop
     """
+    console = Console(as_json)
+    settings = settings_of(database, config, store, backup_endpoint_url=endpoint_url)
+    if take_over and not continuous:
+        raise typer.BadParameter("it goes with --continuous", param_hint="--take-over")
+    if continuous and status:
+        raise typer.BadParameter("say either --continuous or --status", param_hint="--status")
+    if continuous or status:
+        target = target or settings.backup_target
+    if not target:
+        raise typer.BadParameter("say where the copy goes", param_hint="TARGET")
+    if status:
+        _show_backup(console, settings, target)
+    elif continuous:
+        _stream(console, settings, target, take_over)
+    else:
+        _back_up_once(console, settings, target, force)
+
+
+def _back_up_once(console: Console, settings: Settings, target: str, force: bool) -> None:
     from storekeeper.app import back_up
 
-    console = Console(as_json)
-    settings = settings_of(database, config, store)
+    if target.startswith("s3://"):
+        raise typer.BadParameter(
+            "a single copy goes to a file; say --continuous for a bucket", param_hint="TARGET"
+        )
     with Bars() as bars:
         done = back_up(
             settings,
-            file,
+            Path(target),
             force=force,
             progress=lambda pages, total: bars("Copying pages", pages, total),
         )
@@ -103,8 +164,59 @@ def backup(
     console.result(done)
 
 
+def _stream(console: Console, settings: Settings, target: str, take_over: bool) -> None:
+    from storekeeper.app import stream_backup
+
+    async def work() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await stream_backup(settings, target, stop, take_over=take_over)
+
+    console.say(f"sending what is committed to {settings.database} to {target}; Ctrl-C stops it")
+    run(work())
+
+
+def _show_backup(console: Console, settings: Settings, target: str) -> None:
+    from storekeeper.app import backup_status
+
+    found = run(backup_status(settings, target))
+    if found.since is None or found.until is None:
+        console.say(f"{found.target} holds no backup that could be restored yet")
+    else:
+        console.say(
+            f"{found.target} holds the shop from {found.since:%Y-%m-%d %H:%M:%S} to "
+            f"{found.until:%Y-%m-%d %H:%M:%S} UTC ({found.lag_s:,.0f} s ago)"
+        )
+    if found.seen is not None:
+        console.say(f"kept by {found.host}, seen {found.seen:%Y-%m-%d %H:%M:%S} UTC")
+    console.say(
+        f"{counted(found.snapshots, 'snapshot')}, {counted(found.segments, 'part')} since, "
+        f"{found.bytes:,} bytes"
+    )
+    console.result(found)
+
+
 def restore(
-    file: InputFile,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A backup's file, or the target of a continuous one.",
+            show_default=False,
+        ),
+    ],
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at",
+            metavar="TIME",
+            help="From a continuous backup: the shop as it was then, such as "
+            "2026-01-31T12:00:00Z; the newest without.",
+            show_default=False,
+        ),
+    ] = None,
+    endpoint_url: Endpoint = None,
     database: Database = None,
     store: StoreKind = None,
     config: Config = None,
@@ -113,18 +225,34 @@ def restore(
     """Put a backup in the place of the shop's file; stop the server first.
 
     The backup is checked first. The file that is replaced stays beside it, as
-    DATABASE.before-restore-TIME.
+    DATABASE.before-restore-TIME. From a continuous backup the shop is put together beside its place
+    and proven sound, and then `verify` is run over it.
 
     \b
     Examples:
       storekeeper restore shop-2026-01-31.db
       storekeeper restore backup.db --database /srv/shop/shop.db
+      storekeeper restore s3://my-backups/shop --database drill/shop.db
+      storekeeper restore s3://my-backups/shop --at 2026-01-31T12:00:00Z
     """
+    from storekeeper.app import is_target
+
+    console = Console(as_json)
+    settings = settings_of(database, config, store, backup_endpoint_url=endpoint_url)
+    if is_target(source):
+        _restore_from(console, settings, source, _moment(at))
+    elif at is not None:
+        raise typer.BadParameter("a file holds one moment only", param_hint="--at")
+    elif not Path(source).exists():
+        raise typer.BadParameter(f"there is nothing at {source!r}", param_hint="SOURCE")
+    else:
+        _put_back(console, settings, Path(source))
+
+
+def _put_back(console: Console, settings: Settings, file: Path) -> None:
     from storekeeper.app import restore as put_back
     from storekeeper.app import utc_now
 
-    console = Console(as_json)
-    settings = settings_of(database, config, store)
     with Bars() as bars:
         done = put_back(
             settings,
@@ -136,6 +264,43 @@ def restore(
     if done.kept:
         console.say(f"what was there before is at {done.kept}")
     console.result(done)
+
+
+def _restore_from(console: Console, settings: Settings, source: str, at: datetime | None) -> None:
+    from storekeeper.app import restore_from
+
+    with Bars() as bars:
+        done = run(
+            restore_from(
+                settings, source, at=at, watch=lambda count: bars("Putting in parts", count, count)
+            )
+        )
+    console.say(
+        f"restored {done.path} from {done.source} as it was at {done.until:%Y-%m-%d %H:%M:%S.%f} "
+        f"UTC: {done.bytes:,} bytes, {counted(done.segments, 'part')} over the snapshot of "
+        f"{done.snapshot:%Y-%m-%d %H:%M:%S} UTC, checked"
+    )
+    if done.kept:
+        console.say(f"what was there before is at {done.kept}")
+    console.result(done)
+    if done.differences:
+        raise Failed(
+            f"{counted(len(done.differences), 'difference')} between stock, ledger and orders; "
+            "`storekeeper verify` names them"
+        )
+
+
+def _moment(text: str | None) -> datetime | None:
+    """A moment in UTC unless it says otherwise."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no time; say it as 2026-01-31T12:00:00Z", param_hint="--at"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def migrate(

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from storekeeper.store.dynamodb.bucket import Place
+from storekeeper.store.bucket import Place
 from storekeeper.store.dynamodb.copying import Watch, copy_into, require_whole
 from storekeeper.store.dynamodb.follower import OWN_TABLES
 from storekeeper.store.dynamodb.log import Log

@@ -26,6 +26,7 @@ from aiobotocore.session import AioSession
 from botocore.loaders import Loader, create_loader
 
 from storekeeper.domain.errors import Overloaded, StoreUnavailable
+from storekeeper.store.bucket import code_of
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -301,13 +302,6 @@ def _name_table(parsed: Any, context: Any, **_: Any) -> None:
     """Puts into a refusal of which table it is, so that an operator can be told."""
     if "Error" in parsed:
         parsed["Error"]["Table"] = context.get("storekeeper_table", "")
-
-
-def code_of(error: BaseException) -> str:
-    """The code that AWS gave, or an empty text."""
-    if isinstance(error, failures.ClientError):
-        return str(error.response.get("Error", {}).get("Code", ""))
-    return ""
 
 
 def is_refusal(error: failures.ClientError) -> bool:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import botocore.exceptions as failures
 
 from storekeeper.domain.errors import StoreUnavailable
-from storekeeper.store.dynamodb.remote import DENIED, Remote, code_of
+from storekeeper.store.bucket import code_of
+from storekeeper.store.dynamodb.remote import DENIED, Remote
 from storekeeper.store.dynamodb.tables import COMMITS, ORDERS, PRODUCTS, USERS, Table
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import botocore.exceptions as failures
 
 from storekeeper.domain.errors import StoreUnavailable
-from storekeeper.store.dynamodb.remote import Remote, code_of
+from storekeeper.store.bucket import code_of
+from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.tables import COMMITS, TABLES, Table, creation, index_creation
 
 if TYPE_CHECKING:

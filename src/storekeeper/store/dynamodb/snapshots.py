@@ -23,7 +23,7 @@ import structlog
 
 from storekeeper.domain.errors import StoreUnavailable
 from storekeeper.domain.types import Struct
-from storekeeper.store.dynamodb.bucket import Bucket, Misnamed, Place, open_bucket
+from storekeeper.store.bucket import Bucket, Misnamed, Place, open_bucket
 from storekeeper.store.sqlite.backup import back_up, begin_with
 from storekeeper.store.sqlite.rows import scalar
 from storekeeper.store.sqlite.schema import MIGRATIONS

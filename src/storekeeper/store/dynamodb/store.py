@@ -25,7 +25,7 @@ from storekeeper.domain.changes import ChangeSet
 from storekeeper.domain.errors import Overloaded, StoreUnavailable
 from storekeeper.domain.work import Lease
 from storekeeper.store import asking
-from storekeeper.store.dynamodb.bucket import Place
+from storekeeper.store.bucket import Place
 from storekeeper.store.dynamodb.checking import Checker
 from storekeeper.store.dynamodb.entries import Copied, Entry
 from storekeeper.store.dynamodb.erasing import Eraser

@@ -25,7 +25,10 @@ from storekeeper.store.sqlite.temporary import temporary
 
 Progress = Callable[[int, int], None]
 STEP_PAGES = 1_000
+# Of SQLite's machine, some hundredths of a second; for `progress` while a copy is checked.
+_STEPS_BETWEEN_PROGRESS = 1_000_000
 _SHOWN_FAULTS = 5
+IN_USE = "is in use; stop the server (and whatever else has it open) first"
 
 
 class BackedUp(Struct, frozen=True, kw_only=True):
@@ -53,24 +56,25 @@ def back_up(
     force: bool = False,
     without: Sequence[str] = (),
     progress: Progress = lambda done, all: None,
+    begun: Callable[[], None] = lambda: None,
 ) -> BackedUp:
     """Copies the shop as it is at one moment; a server may go on writing meanwhile.
 
-    `progress` hears of pages done and of all. `without` names tables that the copy isn't to have.
-    Raises `NotFound` without a database,
-    `AlreadyExists` for a target that exists (unless `force`), `StoreUnavailable`.
+    `progress` hears of pages done and of all, and may raise to give up; `begun` is told once that
+    moment has come. `without` names tables that the copy isn't to have. Raises `NotFound` without a
+    database, `AlreadyExists` for a target that exists (unless `force`), `StoreUnavailable`.
     """
     _require_file(database, "database")
     _require_other(database, target)
     if target.exists() and not force:
         raise AlreadyExists(f"{target} exists already; name another file, or say --force")
     replacing = "is being restored; wait until that has ended"
-    with _lock(database, fcntl.LOCK_SH, replacing), temporary(target) as copy:
+    with locked(database, fcntl.LOCK_SH, replacing), temporary(target) as copy:
         with told_clearly(database):
             schema.require_ours(database, BUSY_MS)
         with contextlib.closing(connect(database, read_only=True)) as source:
             _require_known(source)
-            version = _copy(source, copy, database, progress, without)
+            version = _copy(source, copy, database, progress, without, begun)
         size = copy.stat().st_size
         copy.replace(target)
         _flush_folder(target.parent)
@@ -87,8 +91,7 @@ def restore(
     """
     _require_file(backup, "backup")
     _require_other(backup, database)
-    in_use = "is in use; stop the server (and whatever else has it open) first"
-    with _lock(database, fcntl.LOCK_EX, in_use), temporary(database) as copy:
+    with locked(database, fcntl.LOCK_EX, IN_USE), temporary(database) as copy:
         with contextlib.closing(_open_backup(backup)) as source:
             _require_known(source)
             version = _copy(source, copy, backup, progress)
@@ -110,7 +113,7 @@ def restore(
 def begin_with(copy: Path, database: Path) -> bool:
     """Gives a sound copy the name of a database that isn't there; answers whether it did, as another
     process may have been faster. Raises `StoreUnavailable` while one is at it."""
-    with _lock(database, fcntl.LOCK_EX, "is in use"):
+    with locked(database, fcntl.LOCK_EX, "is in use"):
         if database.exists():
             return False
         # Left by a database that was here before, and not to be played into this one.
@@ -127,12 +130,14 @@ def _copy(
     name: Path,
     progress: Progress,
     without: Sequence[str] = (),
+    begun: Callable[[], None] = lambda: None,
 ) -> int:
     """Copies one snapshot page by page, proves it sound and flushes it; answers its schema."""
     with _damage_told(name), contextlib.closing(apsw.Connection(str(copy))) as target:
         # Without an open snapshot every commit of another process would start the copy anew.
         source.execute("BEGIN")
         scalar(source, "SELECT count(*) FROM sqlite_schema")
+        begun()
         target.pragma("synchronous", "off")
         with target.backup("main", source, "main") as pages:
             done = False
@@ -147,6 +152,13 @@ def _copy(
         target.pragma("journal_mode", "delete")
         for table in without:
             target.execute(f"DROP TABLE IF EXISTS {table}")
+        size = int(target.pragma("page_count"))
+
+        def is_given_up() -> bool:
+            progress(size, size)
+            return False
+
+        target.set_progress_handler(is_given_up, _STEPS_BETWEEN_PROGRESS)
         _require_sound(target, name)
         version = schema.version_of(target)
     descriptor = os.open(copy, os.O_RDONLY)
@@ -229,7 +241,7 @@ def _free_name(database: Path, now: datetime) -> Path:
 
 
 @contextlib.contextmanager
-def _lock(database: Path, kind: int, otherwise: str) -> Iterator[None]:
+def locked(database: Path, kind: int, otherwise: str) -> Iterator[None]:
     """Holds the lock that an open store shares; its file goes again where no database is."""
     path = Path(f"{database}-use")
     with told_clearly(database):

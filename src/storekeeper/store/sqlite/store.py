@@ -47,6 +47,7 @@ from storekeeper.store.sqlite.connect import BUSY_MS, connect, explain, told_cle
 from storekeeper.store.sqlite.listing import is_quick, list_categories, list_products
 from storekeeper.store.sqlite.reader import Reader, movement_of
 from storekeeper.store.sqlite.stamps import Stamps
+from storekeeper.store.sqlite.streaming import state as streaming
 from storekeeper.store.sqlite.transfer import Digest, digests
 from storekeeper.store.sqlite.writer import Writer
 
@@ -75,6 +76,7 @@ class SqliteStore:
         busy_ms: int = BUSY_MS,
     ) -> None:
         self.path = path
+        self._clock = clock
         with told_clearly(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._in_use = _use(path)
@@ -98,6 +100,8 @@ class SqliteStore:
         schema.require_ours(path, busy_ms)
         if not self.migrated:
             with contextlib.closing(connect(path, busy_ms=busy_ms)) as connection:
+                # After a crash a continuous backup may still need what is in the -wal.
+                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
                 self.migrated = schema.migrate(connection)
         self._stamps = Stamps(Path(f"{path}-stamps"))
         self._writer = self._make_writer(path, self._stamps, clock, new_id, busy_ms)
@@ -325,7 +329,8 @@ class SqliteStore:
         return {}
 
     async def gauges(self) -> dict[str, float]:
-        return {}
+        lag = await asyncio.to_thread(streaming.lag, self.path, self._clock())
+        return {} if lag is None else {"storekeeper_backup_lag_seconds": lag}
 
     async def facts(self) -> StoreFacts:
         size = await asyncio.to_thread(_size, self.path)

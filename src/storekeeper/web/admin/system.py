@@ -36,6 +36,7 @@ FIGURES = {
     "storekeeper_dead_letters": mark("Dead letters"),
     "storekeeper_low_stock_products": mark("Products that run low"),
     "storekeeper_cache_away": mark("Shared cache away (1: yes)"),
+    "storekeeper_backup_lag_seconds": mark("Age of the backup, in seconds"),
     "storekeeper_views_lag_entries": mark("Changes that wait to be shown to other programs"),
     "storekeeper_erasure_waiting_accounts": mark("Deleted accounts that the log may still name"),
 }

@@ -16,7 +16,6 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
 from storekeeper.domain.errors import StoreUnavailable
-from storekeeper.store.dynamodb.remote import code_of
 
 # S3 takes 10,000 parts at most, so a file of 320 GB.
 PART_BYTES = 32 * 2**20
@@ -24,15 +23,19 @@ READ_BYTES = 2**20
 CONNECT_S = 2.0
 READ_S = 30.0
 ATTEMPTS = 4
+FAILURES = (failures.ClientError, failures.BotoCoreError, OSError)
 
 
 class Place(NamedTuple):
-    """A bucket and the way to it; empty where AWS's own variables, files and roles say."""
+    """A bucket and the way to it; empty where AWS's own variables, files and roles say. `setting` names
+    it to people, `rights` is where they read what its role needs."""
 
     bucket: str
     region: str = ""
     endpoint: str = ""
     profile: str = ""
+    setting: str = "snapshot_bucket"
+    rights: str = "docs/dynamodb.md"
 
 
 class Misnamed(StoreUnavailable):
@@ -51,13 +54,27 @@ class Bucket:
         answer = await self._client.list_objects_v2(Bucket=self._name, Prefix=prefix)
         return [str(found["Key"]) for found in answer.get("Contents", ())]
 
+    async def found(self, prefix: str, after: str = "") -> AsyncIterator[tuple[str, int]]:
+        """All keys that begin so and come after another, in order, with their sizes; a thousand
+        with each request."""
+        where = {"Bucket": self._name, "Prefix": prefix, "StartAfter": after}
+        pages = self._client.get_paginator("list_objects_v2").paginate(**where)
+        async for page in pages:
+            for found in page.get("Contents", ()):
+                yield str(found["Key"]), int(found["Size"])
+
     async def read(self, key: str) -> bytes:
+        return (await self.read_tagged(key))[0]
+
+    async def read_tagged(self, key: str) -> tuple[bytes, str]:
+        """The object and its ETag."""
         answer = await self._client.get_object(Bucket=self._name, Key=key)
         async with answer["Body"] as body:
-            return bytes(await body.read())
+            return bytes(await body.read()), str(answer["ETag"])
 
-    async def write(self, key: str, data: bytes) -> None:
-        await self._client.put_object(Bucket=self._name, Key=key, Body=data)
+    async def write(self, key: str, data: bytes, **conditions: str) -> None:
+        """`conditions`: `IfMatch` with an ETag, `IfNoneMatch` with `*`."""
+        await self._client.put_object(Bucket=self._name, Key=key, Body=data, **conditions)
 
     async def remove(self, key: str) -> None:
         await self._client.delete_object(Bucket=self._name, Key=key)
@@ -98,6 +115,9 @@ async def open_bucket(place: Place) -> AsyncIterator[Bucket]:
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         # Local engines know no names of hosts that begin with the bucket's.
         s3={"addressing_style": "path"} if place.endpoint else None,
+        # Nor do all others know the checksums that AWS has added; TLS and our own cover the way.
+        request_checksum_calculation="when_required" if place.endpoint else None,
+        response_checksum_validation="when_required" if place.endpoint else None,
     )
     try:
         async with AioSession(profile=place.profile or None).create_client(
@@ -107,17 +127,27 @@ async def open_bucket(place: Place) -> AsyncIterator[Bucket]:
             config=config,
         ) as client:
             yield Bucket(client, place.bucket)
-    except (failures.ClientError, failures.BotoCoreError, OSError) as error:
-        raise _told(error, place.bucket) from error
+    except FAILURES as error:
+        raise told(error, place) from error
 
 
-def _told(error: Exception, bucket: str) -> StoreUnavailable:
+def told(error: Exception, place: Place) -> StoreUnavailable:
+    """One of `FAILURES` in a sentence."""
     code = code_of(error)
     if code == "NoSuchBucket":
-        return Misnamed(f"snapshot_bucket: there is no bucket {bucket}; make it, or take another")
+        return Misnamed(
+            f"{place.setting}: there is no bucket {place.bucket}; make it, or take another"
+        )
     if code in ("AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch"):
         return Misnamed(
-            f"snapshot_bucket: {bucket} may not be used ({code}); give the role the permissions "
-            "that docs/dynamodb.md lists"
+            f"{place.setting}: {place.bucket} may not be used ({code}); give the role the "
+            f"permissions that {place.rights} lists"
         )
-    return StoreUnavailable(f"the bucket {bucket} can't be used: {error}")
+    return StoreUnavailable(f"the bucket {place.bucket} can't be used: {error}")
+
+
+def code_of(error: BaseException) -> str:
+    """The code that AWS gave, or an empty text."""
+    if isinstance(error, failures.ClientError):
+        return str(error.response.get("Error", {}).get("Code", ""))
+    return ""
