@@ -4,6 +4,8 @@ from __future__ import annotations
 
 CIDR = "10.20.0.0/16"
 APP_PORT = 8_000
+# Where the gateway tells the shop who asks. The balancer's X-Forwarded-For has the gateway's link.
+CLIENT_HEADER = "X-Client-IP"
 # The user pool's groups, and what they make of their members (docs/cognito.md).
 GROUPS = {"admins": "admin", "staff": "staff"}
 # Of each machine; far below what a core does (docs/benchmarks.md), so that new ones come in time.

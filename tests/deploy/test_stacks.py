@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from typing import Any
 
 import pytest
 
+from deploy.aws import machines
+from deploy.aws.settings import read
+from storekeeper.config import load
 from storekeeper.store.dynamodb.tables import TABLES, Table, creation
 from tests.deploy.templates import Assembly
+from tests.deploy.test_machines import PLACES
+from tests.deploy.test_settings import GOOD
 
 EVERYBODY = ("0.0.0.0/0", "::/0")
+SECRET = {"STOREKEEPER_SECRET_KEY": "k" * 64}
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
@@ -142,6 +149,17 @@ def test_there_is_no_way_past_the_gateway(full: Assembly) -> None:
     assert shop["ConnectionType"] == "VPC_LINK"
     assert shop["TlsConfig"] == {"ServerNameToVerify": "shop.example.com"}
     assert full.the("compute", "ElasticLoadBalancingV2::Listener")["Protocol"] == "HTTPS"
+
+
+def test_the_shop_is_told_who_asks_in_a_header_that_no_customer_can_write(full: Assembly) -> None:
+    shop = full.the("gateway", "ApiGatewayV2::Integration")
+    told = load(environ={**machines.settings(read(GOOD), PLACES), **SECRET})
+    assert told.client_header
+    assert shop["RequestParameters"] == {
+        f"overwrite:header.{told.client_header}": "$context.identity.sourceIp"
+    }
+    network = ipaddress.ip_network(full.the("network", "EC2::VPC")["CidrBlock"])
+    assert [ipaddress.ip_network(one) for one in told.trusted_proxies] == [network]
 
 
 def test_other_origins_are_those_of_the_configuration(full: Assembly, least: Assembly) -> None:

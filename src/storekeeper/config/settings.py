@@ -91,6 +91,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_connections: Positive = 4_096
     requests_per_minute: Natural = 1_200
     trusted_proxies: tuple[str, ...] = ()
+    # The header in which they name the client, one address; empty: X-Forwarded-For.
+    client_header: str = ""
     password_hashes_at_once: Positive = 2
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
