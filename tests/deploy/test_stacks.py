@@ -142,6 +142,14 @@ def test_machines_are_asked_whether_they_are_ready_and_drained(full: Assembly) -
     assert full.the("compute", "AutoScaling::AutoScalingGroup")["HealthCheckType"] == "ELB"
 
 
+def test_the_balancer_ends_idle_connections_before_the_shop_does(full: Assembly) -> None:
+    """Else it sends a request into one that just ends, and the customer gets a 502."""
+    balancer = full.the("compute", "ElasticLoadBalancingV2::LoadBalancer")
+    attributes = {one["Key"]: one["Value"] for one in balancer["LoadBalancerAttributes"]}
+    shop = load(environ={**machines.settings(read(GOOD), PLACES), **SECRET})
+    assert shop.keep_alive_seconds > int(attributes["idle_timeout.timeout_seconds"])
+
+
 def test_there_is_no_way_past_the_gateway(full: Assembly) -> None:
     assert full.the("compute", "ElasticLoadBalancingV2::LoadBalancer")["Scheme"] == "internal"
     assert full.the("gateway", "ApiGatewayV2::Api")["DisableExecuteApiEndpoint"] is True
