@@ -77,6 +77,16 @@ def test_the_log_is_backed_up_each_day(full: Assembly) -> None:
     assert rule["Lifecycle"] == {"DeleteAfterDays": 35}
 
 
+def test_a_backup_can_be_restored_by_a_role_that_is_there_before_it_is_needed(
+    full: Assembly,
+) -> None:
+    roles = full.of_type("data", "IAM::Role")
+    name = full.templates["data"]["Outputs"]["RestoreRole"]["Value"]["Fn::GetAtt"][0]
+    assert "AWSBackupServiceRolePolicyForRestores" in json.dumps(roles[name])
+    daily = json.dumps([role for other, role in roles.items() if other != name])
+    assert "ForRestores" not in daily
+
+
 def test_the_network_spans_two_zones_and_nobody_comes_in(full: Assembly, least: Assembly) -> None:
     for assembly in (full, least):
         zones = {
@@ -95,6 +105,14 @@ def test_the_network_spans_two_zones_and_nobody_comes_in(full: Assembly, least: 
 def test_ssh_is_closed_unless_named(full: Assembly, least: Assembly) -> None:
     assert [one["CidrIp"] for one in ingress(full) if one["FromPort"] == 22] == ["203.0.113.7/32"]
     assert not [one for one in ingress(least) if one["FromPort"] == 22]
+
+
+def test_operators_who_may_use_ssh_have_a_way_to_machines(full: Assembly, least: Assembly) -> None:
+    """Machines have no public address: without the endpoint the rule above opens nothing."""
+    endpoint = full.the("network", "EC2::InstanceConnectEndpoint")
+    assert endpoint["PreserveClientIp"] is True, "the rule is about the operator's own address"
+    assert "WayIn" in json.dumps(endpoint["SecurityGroupIds"])
+    assert not least.of_type("network", "EC2::InstanceConnectEndpoint")
 
 
 def test_aws_is_reached_without_the_internet(full: Assembly, least: Assembly) -> None:
