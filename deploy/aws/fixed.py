@@ -7,6 +7,8 @@ APP_PORT = 8_000
 ZONES = 2
 # The parameter of stacks with something that can't be deleted while it is "true".
 GUARD = "Guarded"
+# Where the gateway tells the shop who asks. The balancer's X-Forwarded-For has the gateway's link.
+CLIENT_HEADER = "X-Client-IP"
 # The user pool's groups, and what they make of their members (docs/cognito.md).
 GROUPS = {"admins": "admin", "staff": "staff"}
 # Of each machine; far below what a core does (docs/benchmarks.md), so that new ones come in time.

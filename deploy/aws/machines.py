@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from deploy.aws.fixed import APP_PORT, CIDR, GROUPS
+from deploy.aws.fixed import APP_PORT, CIDR, CLIENT_HEADER, GROUPS
 from deploy.aws.machine.fetch_secrets import quoted
 from deploy.aws.rights import MACHINE_NAMESPACE
 from deploy.aws.settings import Environment
@@ -53,6 +53,7 @@ def settings(given: Environment, at: Places) -> dict[str, str]:
         "shop_name": given.shop_name,
         "currency": given.currency,
         "trusted_proxies": CIDR,
+        "client_header": CLIENT_HEADER,
     }
     if given.mail is not None:
         found |= {

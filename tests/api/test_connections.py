@@ -229,6 +229,34 @@ def test_past_the_bound_customers_are_told_to_wait_and_probes_are_answered(termi
         assert served.stop() == 0
 
 
+ASKED = b"GET /healthz HTTP/1.1\r\nHost: shop\r\n\r\n"
+
+
+def test_a_connection_waits_for_the_next_request_as_long_as_it_is_told_to(terminal):
+    """A proxy in front counts on it. uvicorn's own five seconds would be seen each time."""
+    terminal.environment.update(LONG, STOREKEEPER_KEEP_ALIVE_SECONDS="1")
+    with terminal.serving() as served:
+
+        def seconds() -> float:
+            with connected(served, ASKED) as [one]:
+                asked_at = time.monotonic()
+                assert rest_of(one).startswith(b"HTTP/1.1 200")
+                return time.monotonic() - asked_at
+
+        assert any(0.9 < seconds() < 4.5 for _ in range(3))
+        assert served.stop() == 0
+
+
+def test_those_that_ask_nothing_more_make_room_for_who_does(terminal):
+    terminal.environment.update(LONG, STOREKEEPER_MAX_CONNECTIONS="20")
+    with terminal.serving() as served:
+        with connected(served, ASKED, count=20) as held:
+            for one in held:
+                assert one.recv(65_536).startswith(b"HTTP/1.1 200")
+            eventually(lambda: served.get("/products").is_success)
+        assert served.stop() == 0
+
+
 def told_to_wait(served: Served):
     answer = served.get("/products")
     return answer if answer.status_code == 503 else None

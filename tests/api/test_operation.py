@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import apsw
 import httpx
@@ -65,6 +66,36 @@ class TestRates:
                 assert (
                     await front.http.get("/products", headers=front.who(name))
                 ).status_code == 429
+
+    async def test_customers_behind_one_gateway_are_clients_of_their_own(
+        self, tmp_path: Path, seed: Seed
+    ):
+        behind: dict[str, Any] = {
+            "trusted_proxies": ("192.0.2.0/24",),
+            "client_header": "X-Client-IP",
+        }
+        async with front_at(tmp_path, seed, requests_per_minute=1, **behind) as front:
+
+            async def asked_by(address: str, **headers: str) -> int:
+                headers = {"X-Client-IP": address, **headers}
+                return (await front.http.get("/products", headers=headers)).status_code
+
+            assert await asked_by("198.51.100.1") == 200
+            assert await asked_by("198.51.100.2") == 200
+            forged = {"X-Forwarded-For": "6.6.6.6", "Forwarded": "for=6.6.6.6"}
+            assert await asked_by("198.51.100.1", **forged) == 429
+
+    async def test_a_client_that_names_itself_stays_who_it_is(self, tmp_path: Path, seed: Seed):
+        behind: dict[str, Any] = {
+            "trusted_proxies": ("10.0.0.0/8",),
+            "client_header": "X-Client-IP",
+        }
+        async with front_at(tmp_path, seed, requests_per_minute=1, **behind) as front:
+            statuses = [
+                (await front.http.get("/products", headers={"X-Client-IP": one})).status_code
+                for one in ("198.51.100.1", "198.51.100.2")
+            ]
+        assert statuses == [200, 429]
 
 
 class TestBusy:

@@ -26,6 +26,7 @@ UNKNOWN = frozenset(
         "AWS::CloudWatch::CompositeAlarm",
         "AWS::EC2::EIP",
         "AWS::EC2::FlowLog",
+        "AWS::EC2::InstanceConnectEndpoint",
         "AWS::EC2::NatGateway",
         "AWS::EC2::SecurityGroupEgress",
         "AWS::EC2::SecurityGroupIngress",

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from typing import Any
 
 import pytest
 
+from deploy.aws import machines
 from deploy.aws.settings import read, regions
-from storekeeper.config import SettingsError
+from storekeeper.config import SettingsError, load
 from storekeeper.store.dynamodb.tables import TABLES, Table, creation
 from tests.deploy.templates import Assembly
+from tests.deploy.test_machines import PLACES
 from tests.deploy.test_settings import GOOD
 
 EVERYBODY = ("0.0.0.0/0", "::/0")
+SECRET = {"STOREKEEPER_SECRET_KEY": "k" * 64}
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
@@ -93,6 +97,16 @@ def test_exports_may_do_what_dynamodb_asks_for(full: Assembly) -> None:
         assert f'"{action}"' in policy
 
 
+def test_a_backup_can_be_restored_by_a_role_that_is_there_before_it_is_needed(
+    full: Assembly,
+) -> None:
+    roles = full.of_type("data", "IAM::Role")
+    name = full.templates["data"]["Outputs"]["RestoreRole"]["Value"]["Fn::GetAtt"][0]
+    assert "AWSBackupServiceRolePolicyForRestores" in json.dumps(roles[name])
+    daily = json.dumps([role for other, role in roles.items() if other != name])
+    assert "ForRestores" not in daily
+
+
 def test_the_network_spans_two_zones_and_nobody_comes_in(full: Assembly, least: Assembly) -> None:
     for assembly in (full, least):
         zones = {
@@ -113,6 +127,14 @@ def test_the_network_spans_two_zones_and_nobody_comes_in(full: Assembly, least: 
 def test_ssh_is_closed_unless_named(full: Assembly, least: Assembly) -> None:
     assert [one["CidrIp"] for one in ingress(full) if one["FromPort"] == 22] == ["203.0.113.7/32"]
     assert not [one for one in ingress(least) if one["FromPort"] == 22]
+
+
+def test_operators_who_may_use_ssh_have_a_way_to_machines(full: Assembly, least: Assembly) -> None:
+    """Machines have no public address: without the endpoint the rule above opens nothing."""
+    endpoint = full.the("network", "EC2::InstanceConnectEndpoint")
+    assert endpoint["PreserveClientIp"] is True, "the rule is about the operator's own address"
+    assert "WayIn" in json.dumps(endpoint["SecurityGroupIds"])
+    assert not least.of_type("network", "EC2::InstanceConnectEndpoint")
 
 
 def test_aws_is_reached_without_the_internet(full: Assembly, least: Assembly) -> None:
@@ -192,6 +214,14 @@ def test_machines_are_asked_whether_they_are_ready_and_drained(full: Assembly) -
     assert full.the("compute", "AutoScaling::AutoScalingGroup")["HealthCheckType"] == "ELB"
 
 
+def test_the_balancer_ends_idle_connections_before_the_shop_does(full: Assembly) -> None:
+    """Else it sends a request into one that just ends, and the customer gets a 502."""
+    balancer = full.the("compute", "ElasticLoadBalancingV2::LoadBalancer")
+    attributes = {one["Key"]: one["Value"] for one in balancer["LoadBalancerAttributes"]}
+    shop = load(environ={**machines.settings(read(GOOD), PLACES), **SECRET})
+    assert shop.keep_alive_seconds > int(attributes["idle_timeout.timeout_seconds"])
+
+
 def test_there_is_no_way_past_the_gateway(full: Assembly) -> None:
     assert full.the("compute", "ElasticLoadBalancingV2::LoadBalancer")["Scheme"] == "internal"
     assert full.the("gateway", "ApiGatewayV2::Api")["DisableExecuteApiEndpoint"] is True
@@ -199,6 +229,17 @@ def test_there_is_no_way_past_the_gateway(full: Assembly) -> None:
     assert shop["ConnectionType"] == "VPC_LINK"
     assert shop["TlsConfig"] == {"ServerNameToVerify": "shop.example.com"}
     assert full.the("compute", "ElasticLoadBalancingV2::Listener")["Protocol"] == "HTTPS"
+
+
+def test_the_shop_is_told_who_asks_in_a_header_that_no_customer_can_write(full: Assembly) -> None:
+    shop = full.the("gateway", "ApiGatewayV2::Integration")
+    told = load(environ={**machines.settings(read(GOOD), PLACES), **SECRET})
+    assert told.client_header
+    assert shop["RequestParameters"] == {
+        f"overwrite:header.{told.client_header}": "$context.identity.sourceIp"
+    }
+    network = ipaddress.ip_network(full.the("network", "EC2::VPC")["CidrBlock"])
+    assert [ipaddress.ip_network(one) for one in told.trusted_proxies] == [network]
 
 
 def test_other_origins_are_those_of_the_configuration(full: Assembly, least: Assembly) -> None:

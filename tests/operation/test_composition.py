@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from storekeeper.app import client_finder, rate_per_process, signing_secrets
 from storekeeper.config import Settings, SettingsError
@@ -65,6 +66,48 @@ def test_a_proxy_that_adds_a_line_of_its_own_is_believed_over_the_clients() -> N
         "headers": [(b"host", b"shop"), *((b"x-forwarded-for", line) for line in lines)],
     }
     assert client_finder(("10.0.0.0/8",))(scope) == "198.51.100.1"
+
+
+NAMED = (b"x-client-ip", b"198.51.100.1")
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "client"),
+    [
+        ("10.0.0.5", [NAMED], "198.51.100.1"),
+        ("10.0.0.5", [NAMED, (b"x-forwarded-for", b"6.6.6.6")], "198.51.100.1"),
+        ("10.0.0.5", [(b"x-client-ip", b"2001:0DB8:0::1")], "2001:db8::1"),
+        ("10.0.0.5", [(b"x-client-ip", b"::ffff:198.51.100.1")], "198.51.100.1"),
+        # Only our own proxies say who asks.
+        ("203.0.113.9", [NAMED], "203.0.113.9"),
+        # Health checks have no such header; what a client wrote elsewhere isn't taken instead.
+        (
+            "10.0.0.5",
+            [(b"x-forwarded-for", b"6.6.6.6"), (b"forwarded", b"for=6.6.6.6")],
+            "10.0.0.5",
+        ),
+        # One address and nothing else.
+        ("10.0.0.5", [NAMED, (b"x-client-ip", b"6.6.6.6")], "10.0.0.5"),
+        ("10.0.0.5", [(b"x-client-ip", b"6.6.6.6, 198.51.100.1")], "10.0.0.5"),
+        ("10.0.0.5", [(b"x-client-ip", b"198.51.100.1:80")], "10.0.0.5"),
+        ("10.0.0.5", [(b"x-client-ip", b"fe80::1%anything")], "10.0.0.5"),
+        ("10.0.0.5", [(b"x-client-ip", b"")], "10.0.0.5"),
+        ("10.0.0.5", [(b"x-client-ip", b"\xff")], "10.0.0.5"),
+    ],
+)
+def test_a_gateway_that_names_its_client_is_believed_in_that_header_alone(
+    peer: str, headers: list[tuple[bytes, bytes]], client: str
+) -> None:
+    finder = client_finder(("10.0.0.0/8",), "X-Client-IP")
+    assert finder({"client": (peer, 1), "headers": headers}) == client
+
+
+def test_a_header_that_names_nobody_is_told_once() -> None:
+    finder = client_finder(("10.0.0.0/8",), "X-Client-IP")
+    with capture_logs() as logs:
+        for text in (b"198.51.100.1", b"nobody", b"no one"):
+            finder({"client": ("10.0.0.5", 1), "headers": [(b"x-client-ip", text)]})
+    assert [(one["log_level"], one["header"]) for one in logs] == [("warning", "X-Client-IP")]
 
 
 def test_a_key_file_that_was_cut_short_signs_nothing(tmp_path: Path) -> None:

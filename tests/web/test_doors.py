@@ -11,6 +11,7 @@ from litestar.routes import HTTPRoute
 
 from storekeeper.domain.accounts import ROLE_SCOPES
 from storekeeper.http.security import PUBLIC
+from storekeeper.web.csrf import is_from_elsewhere
 from tests.api.shopfront import PEOPLE, Front, front_at, in_one_task
 from tests.web.browser import Visitor, visitor_at
 
@@ -71,6 +72,37 @@ async def test_a_form_of_another_site_does_nothing(front, visitor, headers):
     assert "cart" not in visitor.http.cookies
     own = {"Sec-Fetch-Site": "same-origin", "Origin": "http://shop.example"}
     assert (await visitor.http.post("/shop/cart/add", data=data, headers=own)).status_code == 303
+
+
+async def test_a_form_comes_home_through_a_gateway_that_asks_by_another_name(front, visitor):
+    """From browsers that say no more than where they come from."""
+    await visitor.go("/shop/products/MUG")
+    data = visitor.fields("/shop/cart/add")
+    inside = {"Host": "internal-shop.elb.amazonaws.com"}
+    for origin, status in (
+        ("https://evil.example", 403),
+        (f"{front.shop.settings.public_url}.evil.example", 403),
+        (front.shop.settings.public_url, 303),
+    ):
+        headers = inside | {"Origin": origin}
+        answer = await visitor.http.post("/shop/cart/add", data=data, headers=headers)
+        assert answer.status_code == status, origin
+
+
+@pytest.mark.parametrize(
+    ("public_url", "origin", "is_elsewhere"),
+    [
+        ("https://shop.example", "https://shop.example", False),
+        ("https://Shop.Example:443/", "https://shop.example", False),
+        ("https://shop.example:8443", "https://shop.example:8443", False),
+        ("http://[2001:db8::1]:80", "http://[2001:db8::1]", False),
+        ("https://shop.example", "http://shop.example", True),
+        ("https://shop.example", "https://shop.example:8443", True),
+    ],
+)
+def test_the_shops_address_is_compared_as_browsers_write_it(public_url, origin, is_elsewhere):
+    headers = {b"host": b"internal-shop.elb.amazonaws.com", b"origin": origin.encode()}
+    assert is_from_elsewhere(headers, public_url) is is_elsewhere
 
 
 @pytest.mark.parametrize("token", ["", "x", "0" * 96, "é" * 96])

@@ -127,23 +127,26 @@ class Data(Stack):
             backup_plan_id=plan.ref,
             backup_selection=backup.CfnBackupSelection.BackupSelectionResourceTypeProperty(
                 selection_name="log",
-                iam_role_arn=self._backup_role().role_arn,
+                iam_role_arn=self._role_of_backup("Backup").role_arn,
                 resources=[self.tables[COMMITS].attr_arn],
             ),
         )
 
-    def _backup_role(self) -> iam.Role:
-        name = "service-role/AWSBackupServiceRolePolicyForBackup"
+        restore = self._role_of_backup("Restores")
+        self.output("RestoreRole", restore.role_arn, "what AWS Backup restores the log with")
+
+    def _role_of_backup(self, task: str) -> iam.Role:
+        """For AWS Backup; to restore it takes another than each day's, which can't write."""
+        name = f"service-role/AWSBackupServiceRolePolicyFor{task}"
         role = iam.Role(
             self,
-            "BackupRole",
+            f"{task}Role",
             assumed_by=iam.ServicePrincipal("backup.amazonaws.com"),
             managed_policies=[iam.ManagedPolicy.from_aws_managed_policy_name(name)],
         )
         accept(
             role,
-            "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/"
-            "service-role/AWSBackupServiceRolePolicyForBackup]",
+            f"AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/{name}]",
             "AWS Backup's own policy, which grows with what the service needs.",
         )
         return role

@@ -14,6 +14,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_route53 as dns
 from constructs import Construct
 
+from deploy.aws.fixed import CLIENT_HEADER
 from deploy.aws.routes import Route
 from deploy.aws.settings import Environment
 from deploy.aws.stacks.base import Stack, accept
@@ -95,6 +96,8 @@ class Gateway(Stack):
             connection_id=link.ref,
             payload_format_version="1.0",
             timeout_in_millis=TIMEOUT_MS,
+            # Whatever a client wrote there itself is replaced.
+            request_parameters={f"overwrite:header.{CLIENT_HEADER}": "$context.identity.sourceIp"},
             tls_config=gateway.CfnIntegration.TlsConfigProperty(
                 server_name_to_verify=self.given.domain
             ),

@@ -6,7 +6,11 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import structlog
+
 from storekeeper.config import Settings
+
+log = structlog.get_logger(__name__)
 
 
 def rate_per_process(settings: Settings) -> int:
@@ -15,8 +19,9 @@ def rate_per_process(settings: Settings) -> int:
     return max(1, rate // settings.workers) if rate else 0
 
 
-def client_finder(trusted: Sequence[str]) -> Callable[[Any], str]:
-    """How a request's client address is found: the peer, or what a trusted proxy says of it."""
+def client_finder(trusted: Sequence[str], header: str = "") -> Callable[[Any], str]:
+    """How a request's client address is found: the peer, or what a trusted proxy says of it, in
+    `header` (one address), or where none is named in X-Forwarded-For (a list)."""
     networks = [ipaddress.ip_network(text, strict=False) for text in trusted]
 
     def is_trusted(address: str) -> bool:
@@ -44,7 +49,47 @@ def client_finder(trusted: Sequence[str]) -> Callable[[Any], str]:
                     return address
         return address
 
-    return forwarded if networks else direct
+    if not networks:
+        return direct
+    return _named(header, direct, is_trusted) if header else forwarded
+
+
+def _named(
+    header: str, direct: Callable[[Any], str], is_trusted: Callable[[str], bool]
+) -> Callable[[Any], str]:
+    """By one header, which the proxy writes anew for each request. X-Forwarded-For isn't looked at:
+    such a proxy may leave in it what the client wrote."""
+    wanted = header.lower().encode()
+    is_told = False
+
+    def named(scope: Any) -> str:
+        nonlocal is_told
+        peer = direct(scope)
+        if not is_trusted(peer):
+            return peer
+        lines = [value for name, value in scope["headers"] if name == wanted]
+        # Without the header: the proxy's own health checks.
+        if not lines:
+            return peer
+        address = _one_address(lines)
+        if address is None and not is_told:
+            is_told = True
+            log.warning("the client's address can't be read", header=header, peer=peer)
+        return address or peer
+
+    return named
+
+
+def _one_address(lines: Sequence[bytes]) -> str | None:
+    """The address that is all there is, in its shortest form; None for anything else."""
+    if len(lines) != 1 or b"%" in lines[0]:  # a zone's name, which could be any text
+        return None
+    try:
+        found = ipaddress.ip_address(lines[0].decode("latin-1"))
+    except ValueError:
+        return None
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return str(mapped or found)
 
 
 def bare_address(text: str) -> str:

@@ -89,7 +89,7 @@ class Shop:
         self.metrics = Metrics()
         self.store.counters.observe_batch = self.metrics.batch
         self._wire_cache(valkey)
-        self.client_of = client_finder(settings.trusted_proxies)
+        self.client_of = client_finder(settings.trusted_proxies, settings.client_header)
         self.log_request = log_line if settings.log_level in ("debug", "info") else None
         self.live_settings = LiveSettings(self.tools, settings)
         self.catalog_cache = CatalogCache(self.store)

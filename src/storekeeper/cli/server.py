@@ -123,6 +123,7 @@ def run_server(
             # Whom to believe about a client is our setting (`trusted_proxies`), not uvicorn's.
             proxy_headers=False,
             backlog=BACKLOG,
+            timeout_keep_alive=settings.keep_alive_seconds,
             timeout_graceful_shutdown=settings.shutdown_seconds,
         )
     )

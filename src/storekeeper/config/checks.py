@@ -24,6 +24,9 @@ _TOPIC = re.compile(
     r"(?:arn:aws[a-z-]*:sns:(?P<region>[a-z0-9-]+):[0-9]{12}:)?(?P<name>[0-9A-Za-z_-]{1,256}(?:\.fifo)?)"
 )
 LONGEST_TOPIC = 256
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
+# Their own syntax, and whatever the client wrote into them.
+LISTS_OF_CLIENTS = frozenset({"x-forwarded-for", "forwarded"})
 # What DynamoDB allows in a table's name, short enough for all of them.
 TABLE_PREFIX = re.compile("^[A-Za-z0-9_.-]{0,64}$")
 CACHE_SCHEMES = frozenset({"valkey", "valkeys", "redis", "rediss"})
@@ -42,6 +45,7 @@ def check_all(settings: Settings) -> None:
     _check_secrets(settings)
     _check_currency(settings.currency)
     _check_proxies(settings.trusted_proxies)
+    _check_client_header(settings)
     _check_public_url(settings.public_url)
     _check_address(settings.mail_from)
     if settings.contact_email and not is_address(settings.contact_email):
@@ -100,6 +104,22 @@ def _check_proxies(networks: tuple[str, ...]) -> None:
                 f"trusted_proxies: {text!r} can't be used: give addresses or networks, such as "
                 "127.0.0.1 or 10.0.0.0/8"
             ) from error
+
+
+def _check_client_header(settings: Settings) -> None:
+    header = settings.client_header
+    if not header:
+        return
+    if not _HEADER.fullmatch(header) or header.lower() in LISTS_OF_CLIENTS:
+        raise SettingsError(
+            f"client_header = {header!r} can't be used: give the name of a header that holds one "
+            "address, letters, digits and -, such as X-Client-IP; leave it out for X-Forwarded-For"
+        )
+    if not settings.trusted_proxies:
+        raise SettingsError(
+            "client_header is set, but trusted_proxies isn't, so nobody would be believed; set "
+            "both or neither"
+        )
 
 
 def _check_public_url(text: str) -> None:

@@ -98,10 +98,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # How long a client may take for a request's head, and for each part of its body.
     header_seconds: Positive = 30
     body_seconds: Positive = 30
+    # How long an answered connection waits for the next request: longer than what stands in front
+    # keeps one (nginx and Amazon's balancers 60, Caddy 120), or a request meets one that just ends.
+    keep_alive_seconds: Positive = 130
     # Of each process; fewer where the system allows it fewer open files.
     max_connections: Positive = 4_096
     requests_per_minute: Natural = 1_200
     trusted_proxies: tuple[str, ...] = ()
+    # The header in which they name the client, one address; empty: X-Forwarded-For.
+    client_header: str = ""
     password_hashes_at_once: Positive = 2
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"

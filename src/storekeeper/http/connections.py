@@ -47,6 +47,8 @@ class Connections:
         self._extra: dict[Connection, None] = {}
         # Those that have sent no head yet, longest first; who did since, or left, is passed over.
         self._silent: deque[Connection] = deque()
+        # As of the last sweep: those that wait for their client's next request.
+        self._idle: deque[Connection] = deque()
         self._refused = 0
         self._ends_at: float | None = None
         self._interval = min(SWEEP_S, header_seconds / 4, body_seconds / 4)
@@ -75,8 +77,9 @@ class Connections:
             self._timer.cancel()
 
     def add(self, connection: Connection) -> bool:
-        """Whether there is room; where there is none, who has sent nothing goes before others."""
-        if len(self._all) < self.maximum or self._drop_silent():
+        """Whether there is room; where there is none, who has sent nothing goes before others, and
+        then who is answered and asks nothing more."""
+        if len(self._all) < self.maximum or self._drop_silent() or self._drop_idle():
             self._all[connection] = None
             self._silent.append(connection)
             return True
@@ -101,6 +104,15 @@ class Connections:
                 return True
         return False
 
+    def _drop_idle(self) -> bool:
+        while self._idle:
+            connection = self._idle.popleft()
+            if connection in self._all and connection.is_idle:
+                connection.transport.close()
+                del self._all[connection]
+                return True
+        return False
+
     def _sweep(self, now: float) -> None:
         everyone = [*self._all, *self._extra]
         if self._ends_at is not None:
@@ -109,6 +121,7 @@ class Connections:
             return
         dropped = sum(connection.is_dropped_at(now) for connection in everyone)
         self._silent = deque(one for one in self._all if one.is_silent)
+        self._idle = deque(one for one in self._all if one.is_idle)
         if dropped:
             log.info("slow connections closed", count=dropped, open=len(everyone) - dropped)
         if self._refused:
@@ -129,6 +142,7 @@ class Connection(HttpToolsProtocol):
         self._paused_at: float | None = None
         self._since = self.loop.time()
         self._cycle_seen: Any = None
+        self._begun_after: Any = self
         self._received_then = 0
         if not self.watch.add(self):
             self.app = only_probes(self.app)
@@ -144,6 +158,10 @@ class Connection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._working = cycle
         HttpToolsProtocol._start_asgi_task(self, cycle, app)
+
+    def on_message_begin(self) -> None:
+        self._begun_after = self.cycle
+        HttpToolsProtocol.on_message_begin(self)
 
     def on_body(self, body: bytes) -> None:
         self.received += len(body)
@@ -166,6 +184,17 @@ class Connection(HttpToolsProtocol):
     def is_silent(self) -> bool:
         """Whether it has never sent the whole head of a request."""
         return self.request is None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is answered, and uvicorn's own timer waits for the next request."""
+        cycle = self.request
+        return (
+            cycle is not None
+            and cycle.response_complete
+            and self._waits_for_next()
+            and not self.transport.is_closing()
+        )
 
     def drop(self) -> None:
         self.transport.abort()
@@ -209,8 +238,12 @@ class Connection(HttpToolsProtocol):
         if cycle is None:
             return False
         if cycle.response_complete:
-            return self.timeout_keep_alive_task is not None
+            return self._waits_for_next()
         return not cycle.more_body or self.flow.read_paused or cycle.waiting_for_100_continue
+
+    def _waits_for_next(self) -> bool:
+        """uvicorn's timer runs also where the next head began to come together with the last."""
+        return self.timeout_keep_alive_task is not None and self._begun_after is not self.cycle
 
     def _begin_wait(self, now: float) -> None:
         self._since, self._cycle_seen, self._received_then = now, self.cycle, self.received

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import secrets
@@ -33,15 +34,31 @@ class FormTokens:
         )
 
 
-def is_from_elsewhere(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether the browser says that another site made this request (Fetch metadata, Origin)."""
+def is_from_elsewhere(headers: Mapping[bytes, bytes], public_url: str) -> bool:
+    """Whether the browser says that another site made this request (Fetch metadata, Origin).
+
+    Ours is what `public_url` says, and what the browser asked for: a gateway may have put another
+    Host in its place.
+    """
     site = headers.get(b"sec-fetch-site")
     if site is not None:
         return site not in (b"same-origin", b"none")
     origin = headers.get(b"origin")
     if origin is None or origin == b"null":
         return origin is not None
-    return urlsplit(origin.decode("latin-1")).netloc != headers.get(b"host", b"").decode("latin-1")
+    text = origin.decode("latin-1")
+    return text != _origin_of(public_url) and (
+        urlsplit(text).netloc != headers.get(b"host", b"").decode("latin-1")
+    )
+
+
+@functools.cache
+def _origin_of(url: str) -> str:
+    """As browsers write it: in small letters, without the port that goes without saying."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    is_usual = parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme))
+    return f"{parts.scheme}://{host}" + ("" if is_usual else f":{parts.port}")
 
 
 def _signed(key: bytes, visitor: str, nonce: str) -> str:

@@ -60,7 +60,7 @@ class FormGuard:
         if scope["method"] != "POST":  # type: ignore[typeddict-item]
             return
         request: Request[Any, Any, Any] = Request(scope, receive, send)
-        if is_from_elsewhere(visit.headers):
+        if is_from_elsewhere(visit.headers, visit.pages.public_url):
             raise Forbidden("this form was sent by another site; nothing was done")
         takes_file = "takes_file" in scope["route_handler"].opt
         taken = FORMS[1:] if takes_file else FORMS

@@ -60,6 +60,7 @@ class Pages:
         self.new_id: Callable[[], str] = shop.tools.new_id
         self.form_tokens = FormTokens(shop.secrets)
         self.session_seconds = shop.settings.refresh_token_days * 86_400
+        self.public_url = public_url
         self._is_secure = public_url.startswith("https://")
         # Documents that were made lately, the oldest first, by what they were made from.
         self.papers: dict[tuple[Any, ...], bytes] = {}
