@@ -21,6 +21,7 @@ BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
 # Those of the command line itself, and its own commands, which no service has.
 EVERYWHERE = {"--output", "--query"}
 ITS_OWN = {
+    ("s3", "cp"): set(),
     ("s3", "sync"): set(),
     ("s3", "rm"): {"--recursive", "--only-show-errors"},
     ("ec2-instance-connect", "open-tunnel"): {"--instance-id"},
