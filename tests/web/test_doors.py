@@ -62,6 +62,7 @@ async def test_the_back_office_is_closed_to_customers_and_opens_to_staff_what_is
         {"Sec-Fetch-Site": "same-site"},
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://[no address"},
     ],
 )
 async def test_a_form_of_another_site_does_nothing(front, visitor, headers):
