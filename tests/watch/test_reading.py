@@ -81,6 +81,7 @@ def test_all_that_metrics_tells_is_sent_under_its_own_name() -> None:
     assert set(GAUGES) >= SHOP_WIDE
     assert {name: unit_of(name) for name in sent if unit_of(name) != "Count"} == {
         SECONDS: "Seconds",
+        "storekeeper_backup_lag_seconds": "Seconds",
         "storekeeper_outbox_lag_seconds": "Seconds",
         "storekeeper_replica_lag_seconds": "Seconds",
     }
