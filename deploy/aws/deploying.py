@@ -66,6 +66,10 @@ class Formation:
             self._change(stack, {**parameters, GUARD: "true"}, {})
         else:
             self._change(stack, {**parameters, GUARD: "true"} if is_guarded else parameters, before)
+        # Also where nothing changes: the run that made the stack may have been broken off.
+        self._client.update_termination_protection(
+            StackName=stack.name, EnableTerminationProtection=stack.is_protected
+        )
         return self.outputs(stack.name)
 
     def _change(
@@ -83,9 +87,6 @@ class Formation:
         )
         self._wait(stack.name, "stack", self._status_of_stack)
         self._require_done(stack.name, token)
-        self._client.update_termination_protection(
-            StackName=stack.name, EnableTerminationProtection=stack.is_protected
-        )
 
     def _settled(self, stack: Made) -> dict[str, Any] | None:
         """The stack once nothing is under way; None where it has to be made."""

@@ -19,7 +19,7 @@ NAME = "storekeeper-test-data"
 ID = f"arn:aws:cloudformation:eu-west-1:123456789012:stack/{NAME}/1"
 CHANGES = f"arn:aws:cloudformation:eu-west-1:123456789012:changeSet/{NAME}/1"
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-STACK = Made(NAME, "data", json.dumps({"Resources": {}}))
+STACK = Made(NAME, "data", json.dumps({"Resources": {}}), is_protected=True)
 GUARDED = STACK._replace(template=json.dumps({"Resources": {}, "Parameters": {"Guarded": {}}}))
 
 
@@ -71,7 +71,8 @@ class CloudFormation:
         self.stub.add_response("execute_change_set", {})
 
     def protects(self) -> None:
-        self.stub.add_response("update_termination_protection", {"StackId": ID})
+        wanted = {"StackName": NAME, "EnableTerminationProtection": True}
+        self.stub.add_response("update_termination_protection", {"StackId": ID}, wanted)
 
 
 @pytest.fixture
@@ -148,12 +149,28 @@ def test_a_new_stack_refuses_to_be_deleted_only_when_all_of_it_is_there(
     aws.is_(None)
     aws.changes("CREATE", Guarded="false")
     aws.is_("CREATE_COMPLETE", "CREATE_COMPLETE")
-    aws.protects()
     aws.changes("UPDATE", Guarded="true")
     aws.is_("UPDATE_COMPLETE", "UPDATE_COMPLETE")
     aws.protects()
     aws.is_("UPDATE_COMPLETE")
     aws.formation.put(GUARDED, {})
+
+
+def test_a_stack_whose_making_was_broken_off_is_protected_though_nothing_changes(
+    aws: CloudFormation,
+) -> None:
+    aws.is_("CREATE_IN_PROGRESS", "CREATE_COMPLETE", "CREATE_COMPLETE")
+    aws.stub.add_response("create_change_set", {"Id": CHANGES, "StackId": ID})
+    nothing = {
+        "Status": "FAILED",
+        "StatusReason": "The submitted information didn't contain changes.",
+    }
+    aws.stub.add_response("describe_change_set", nothing)
+    aws.stub.add_response("delete_change_set", {})
+    aws.protects()
+    aws.is_("CREATE_COMPLETE")
+    aws.formation.put(STACK, {})
+    assert aws.told[-1] == f"{NAME}: as it was"
 
 
 def test_a_stack_that_is_there_is_never_without_its_guard(aws: CloudFormation) -> None:
