@@ -13,9 +13,11 @@ import pytest
 from storekeeper.domain.errors import AlreadyExists, StoreUnavailable
 from storekeeper.store.sqlite import backup
 from storekeeper.store.sqlite.streaming import state
+from storekeeper.store.sqlite.streaming.listing import contents_of
+from storekeeper.store.sqlite.streaming.names import OWNER
 from storekeeper.store.sqlite.streaming.target import Unusable
 from tests.faults.test_full_disk import SmallDisk, mount
-from tests.streaming.world import PLAN, World, a_world, content
+from tests.streaming.world import PLAN, Killed, Perilous, World, a_world, content
 from tests.support import local_engines
 
 
@@ -190,6 +192,84 @@ async def test_harm_to_one_part_is_told_with_the_last_moment_that_is_still_good(
     assert found == known[max(known)]
 
 
+async def test_newest_parts_that_are_missing_are_told_for_a_moment_after_them_too(
+    tmp_path: Path,
+) -> None:
+    """Else the last orders would be gone without a word."""
+    async with a_world(tmp_path) as world:
+        for _ in range(3):
+            world.write(1, 1, 200)
+            await world.acknowledge()
+    world.objects[-1].unlink()
+    for at in (None, world.clock()):
+        with pytest.raises(StoreUnavailable, match="the newest parts are missing"):
+            await world.restored(at)
+    before = sorted(world.acknowledged)[-2]
+    assert (await world.restored(before))[1] == world.acknowledged[before]
+
+
+async def test_a_stream_that_goes_on_says_at_once_how_far_the_backup_is(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        for _ in range(3):
+            world.write(1, 1, 200)
+            await world.acknowledge()
+        await world.stop()
+        before = owner_at(world)
+        world.start()
+        await world.until(lambda: owner_at(world).run != before.run)
+        after = owner_at(world)
+        assert (after.generation, after.log, after.frame) == (
+            before.generation,
+            before.log,
+            before.frame,
+        )
+        assert after.frame > 0
+
+
+async def test_a_torn_note_of_whose_backup_it_is_keeps_nobody_from_restoring(
+    tmp_path: Path,
+) -> None:
+    async with a_world(tmp_path) as world:
+        world.write()
+        await world.acknowledge()
+        await world.stop()
+        (world.target._path / OWNER).write_text("{")
+        assert (await world.restored())[1] == content(world.database)
+        assert (await contents_of(world.target, world.clock())).snapshots == 1
+        # Who streams has to know whose it is.
+        world.start()
+        with pytest.raises(Unusable, match="take it away from there"):
+            raise await world.ended() or AssertionError("it goes on")
+
+
+async def test_a_backup_that_never_got_going_grows_old_too(tmp_path: Path) -> None:
+    """What has no age rings nobody's bell."""
+    async with a_world(tmp_path) as world:
+        assert state.lag(world.database, world.clock()) is None
+        world.target.away = 1_000_000
+        world.start()
+        await world.until(lambda: state.read(world.database))
+        await world.until(lambda: read(world).trouble)
+        world.clock.advance(minutes=6)
+        assert (state.lag(world.database, world.clock()) or 0) >= 360
+        world.target.away = 0
+        world.write()
+        await world.acknowledge()
+        assert (state.lag(world.database, world.clock()) or 0) < 1
+        await world.stop()
+        # At another target nothing is safe yet; it is as old as what the one before holds.
+        last = read(world).safe_until
+        (tmp_path / "other").mkdir()
+        world.target = Perilous(tmp_path / "other")
+        world.target.kill_in = 3
+        world.start()
+        assert isinstance(await world.ended(), Killed)
+        assert read(world).safe_until is None
+        world.clock.advance(minutes=6)
+        assert last is not None
+        assert state.lag(world.database, world.clock()) == (world.clock() - last).total_seconds()
+
+
 async def test_a_damaged_snapshot_is_told_and_the_one_before_is_as_good(tmp_path: Path) -> None:
     async with a_world(tmp_path) as world:
         world.write(2)
@@ -267,6 +347,13 @@ async def test_a_stop_doesnt_wait_until_a_large_copy_is_checked(
         with pytest.raises(Stopped):
             backup.back_up(world.database, tmp_path / "copy.db", progress=progress)
     assert not (tmp_path / "copy.db").exists()
+
+
+def owner_at(world: World) -> state.Owner:
+    found: state.Owner = msgspec.json.decode(
+        (world.target._path / OWNER).read_bytes(), type=state.Owner
+    )
+    return found
 
 
 def read(world: World) -> state.State:

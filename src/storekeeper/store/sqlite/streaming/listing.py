@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TypeVar
 
 import msgspec
+import structlog
 
 from storekeeper.domain.types import Struct
 from storekeeper.store.sqlite.streaming.names import (
@@ -22,6 +23,7 @@ from storekeeper.store.sqlite.streaming.names import (
 from storekeeper.store.sqlite.streaming.state import Owner
 from storekeeper.store.sqlite.streaming.target import Target, Unusable
 
+log = structlog.get_logger(__name__)
 T = TypeVar("T")
 # Small objects that are asked for together: each takes tens of milliseconds to come.
 AT_ONCE = 16
@@ -79,19 +81,23 @@ async def contents_of(target: Target, now: datetime) -> Contents:
 
 
 async def owner_of(target: Target) -> Owner | None:
-    """Who keeps its backup there; raises `Unusable` where that can't be read."""
-    return (await owner_and_tag(target))[0]
+    """Who keeps its backup there, as far as that can be read: parts are found without it."""
+    try:
+        return (await owner_and_tag(target))[0]
+    except Unusable as error:
+        log.warning("not told who keeps this backup", reason=error.detail)
+        return None
 
 
 async def owner_and_tag(target: Target) -> tuple[Owner | None, str | None]:
-    """The same with the tag for `Target.replace`."""
+    """The same with the tag for `Target.replace`; raises `Unusable` where it can't be read."""
     found = await target.find(OWNER)
     if found is None:
         return None, None
     try:
         return msgspec.json.decode(found.data, type=Owner), found.tag
     except msgspec.DecodeError as error:
-        raise Unusable(f"{OWNER} at {target.name} is damaged; take another target") from error
+        raise Unusable(f"{OWNER} at {target.name} is damaged; take it away from there") from error
 
 
 async def snapshots(target: Target) -> list[Snapshot]:

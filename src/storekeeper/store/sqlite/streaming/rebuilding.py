@@ -58,8 +58,7 @@ async def rebuild(
         work = _Work(target, database, snapshot, watch)
         async for segments in _logs_of(target, snapshot, at):
             await work.put_in(segments)
-        if at is None:
-            await work.require_the_end()
+        await work.require_the_end(at)
         return work.done()
 
 
@@ -103,10 +102,12 @@ class _Work:
             self._until = max((self._until, *(one.at for one in segments if one.is_all)))
         self._log, self._frame = log.number, last_of_log
 
-    async def require_the_end(self) -> None:
-        """That nothing is missing after the last part, as far as the owner has told."""
+    async def require_the_end(self, at: datetime | None) -> None:
+        """That nothing is missing after the last part, as far as the owner had told by then."""
         owner = await owner_of(self._target)
         if owner is None or owner.generation != self._snapshot.generation:
+            return
+        if at is not None and at < owner.seen:
             return
         in_snapshot = (self._snapshot.log, self._snapshot.frame)
         reached = in_snapshot if self._log is None else max(in_snapshot, (self._log, self._frame))

@@ -31,7 +31,6 @@ from storekeeper.store.sqlite.streaming import state
 from storekeeper.store.sqlite.streaming.listing import (
     last_segment,
     owner_and_tag,
-    owner_of,
     remove_old,
     snapshots,
 )
@@ -135,7 +134,9 @@ class Sender:
     async def _claim(self) -> Segment | None:
         """Makes the target ours; answers where the stream of the last process ended, if it did."""
         self._state = state.read(self._database) or self._state
-        owner = await self._try(lambda: owner_of(self._target))
+        # A backup that never gets going has an age, too.
+        self._note(since=self._state.safe_until or self._state.since or self._clock())
+        owner, _ = await self._try(lambda: owner_and_tag(self._target))
         if owner is not None and not self._take_over:
             self._require_ours(owner)
         self._owner = owner.run if owner else ""
@@ -184,7 +185,8 @@ class Sender:
         # Nothing is held before the target takes something.
         self._is_running = False
         self._note(generation=generation, log=resumed.log.number if resumed else 0)
-        await self._tell(0, 0)
+        # The parts up to here are there; that one is missing later on must be seen.
+        await self._tell(*((resumed.log.number, resumed.last) if resumed else (0, 0)))
         tail = self._tail = await asyncio.to_thread(self._open, generation)
         keeping: asyncio.Task[None] | None = None
         try:

@@ -40,13 +40,15 @@ class Owner(Struct, frozen=True, kw_only=True):
 
 
 class State(Struct, frozen=True, kw_only=True):
-    """`database` as in `Owner`. `trouble` is why nothing is sent at the moment."""
+    """`database` as in `Owner`. `trouble` is why nothing is sent at the moment. While there is no
+    `safe_until`, nothing that was acknowledged after `since` can be restored."""
 
     database: str
     target: str = ""
     generation: str = ""
     log: int = 0
     safe_until: datetime | None = None
+    since: datetime | None = None
     trouble: str = ""
 
 
@@ -71,11 +73,11 @@ def write(database: Path, state: State) -> None:
 
 
 def lag(database: Path, now: datetime) -> float | None:
-    """How many seconds ago the newest moment was that could be restored; None: no backup."""
+    """How many seconds ago the newest moment was that could be restored, or when the backup was to
+    begin that has none yet; None: no backup."""
     state = read(database)
-    if state is None or state.safe_until is None:
-        return None
-    return max(0.0, (now - state.safe_until).total_seconds())
+    moment = state and (state.safe_until or state.since)
+    return max(0.0, (now - moment).total_seconds()) if moment else None
 
 
 def new_identity() -> str:
