@@ -19,7 +19,7 @@ from deploy.aws.stacks.network import retention
 
 # Longer than a machine lives (`compute.OLDEST_DAYS`), so that each knows every `next` in time.
 ROTATION_DAYS = 90
-CACHE_PASSWORD_LETTERS = 64
+PASSWORD_LETTERS = 64
 
 
 class Secrets(Stack):
@@ -42,7 +42,7 @@ class Secrets(Stack):
             generate_secret_string=secretsmanager.CfnSecret.GenerateSecretStringProperty(
                 secret_string_template=json.dumps({"next": "", "previous": ""}),
                 generate_string_key="current",
-                password_length=CACHE_PASSWORD_LETTERS,
+                password_length=PASSWORD_LETTERS,
                 exclude_punctuation=True,
             ),
         )
@@ -118,37 +118,34 @@ class Secrets(Stack):
         return role
 
     def _cache_password(self) -> secretsmanager.CfnSecret:
-        secret = secretsmanager.CfnSecret(
-            self,
+        return self._password(
             "CachePassword",
-            name=f"{self.given.prefix}cache-password",
-            description="The shop's password at the cache",
-            generate_secret_string=secretsmanager.CfnSecret.GenerateSecretStringProperty(
-                password_length=CACHE_PASSWORD_LETTERS, exclude_punctuation=True
-            ),
-        )
-        accept(
-            secret,
-            "AwsSolutions-SMG4",
+            "cache-password",
+            "The shop's password at the cache",
             "The cache's user takes it from the stack; it is renewed by an update (docs/aws.md).",
         )
-        return secret
 
     def _mail_password(self) -> secretsmanager.CfnSecret:
         """Something that no server takes, until operators put the real one there (docs/aws.md):
         machines don't start without a value."""
-        secret = secretsmanager.CfnSecret(
-            self,
+        return self._password(
             "MailPassword",
-            name=f"{self.given.prefix}mail-password",
-            description="The shop's password at the mail server; put it there yourself",
-            generate_secret_string=secretsmanager.CfnSecret.GenerateSecretStringProperty(
-                password_length=CACHE_PASSWORD_LETTERS, exclude_punctuation=True
-            ),
-        )
-        accept(
-            secret,
-            "AwsSolutions-SMG4",
+            "mail-password",
+            "The shop's password at the mail server; put it there yourself",
             "The mail server makes it, and nobody here can renew it there (docs/aws.md).",
         )
+
+    def _password(
+        self, id: str, name: str, description: str, why_not_renewed: str
+    ) -> secretsmanager.CfnSecret:
+        secret = secretsmanager.CfnSecret(
+            self,
+            id,
+            name=f"{self.given.prefix}{name}",
+            description=description,
+            generate_secret_string=secretsmanager.CfnSecret.GenerateSecretStringProperty(
+                password_length=PASSWORD_LETTERS, exclude_punctuation=True
+            ),
+        )
+        accept(secret, "AwsSolutions-SMG4", why_not_renewed)
         return secret
