@@ -19,6 +19,7 @@ packages=${PACKAGES:-apt-get}
 systemctl=${SYSTEMCTL:-systemctl}
 environment=${ENVIRONMENT:-$here/environment.sh}
 patience=${PATIENCE:-60}
+lock=${LOCK:-/run/lock/storekeeper-install}
 kept_backups=5
 
 usage() {
@@ -29,8 +30,8 @@ usage: install.sh install --domain NAME [--email ADDRESS] [--proxy caddy|nginx|n
        install.sh remove [--with-data]
 
 install   packages of the system, the release of this checkout, settings, services, and Caddy (or
-          nginx) before it with a certificate for NAME. ADDRESS is told when a certificate can't be
-          renewed; nginx needs it. CODE is the shop's currency (GBP).
+          nginx) before it with a certificate for NAME. ADDRESS is for certbot, with nginx: it is told
+          when a certificate can't be renewed. CODE is the shop's currency (GBP).
 upgrade   the release of this checkout: backup, trial, change, wait until it is ready. One that isn't
           ready is taken back.
 rollback  the release before. Where the newer one has migrated the database, only with --restore:
@@ -61,10 +62,13 @@ release_name() {
     say "$version-${digest:0:8}"
 }
 
+# Not where the system's Python has gone with an upgrade of the distribution.
+runs() { "$1/bin/storekeeper" --help >/dev/null 2>&1; }
+
 # Makes the release of this checkout, whole or not at all.
 make_release() {
     local release=$1
-    [[ ! -e $release/.complete ]] || return 0
+    ! { [[ -e $release/.complete ]] && runs "$release"; } || return 0
     say "making $release"
     rm -rf "$release"
     mkdir -p "$home/releases" "$home/bin"
@@ -187,12 +191,15 @@ do_install() {
         fail "--domain needs the shop's name, such as shop.example.com"
     [[ $proxy =~ ^(caddy|nginx|none)$ ]] || fail "--proxy is caddy, nginx or none"
     [[ $proxy != nginx || -n $email ]] || fail "certbot, for nginx, needs --email"
+    [[ $proxy == nginx || -z $email ]] || fail "--email is for certbot, with --proxy nginx"
     [[ $currency =~ ^[A-Z]{3}$ ]] || fail "--currency needs a code such as EUR"
-    [[ -z $(link_of current) ]] || fail "there is a shop at $home already; use upgrade"
+    release=$home/releases/$(release_name)
+    # Of this release, it is an installation that goes on where it broke off.
+    [[ -z $(link_of current) || $(link_of current) == "$release" ]] ||
+        fail "there is a shop at $home already; use upgrade"
     install_packages "$proxy"
     "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         fail "Storekeeper needs Python 3.11 or newer: Debian 12, Ubuntu 24.04, or PYTHON=…"
-    release=$home/releases/$(release_name)
     make_release "$release"
     make_places "$domain" "$currency"
     as_shop "$release/bin/storekeeper" config >/dev/null
@@ -207,16 +214,23 @@ do_install() {
 }
 
 do_upgrade() {
-    local old new pending
+    local old new by pending
     old=$(link_of current)
     [[ -n $old ]] || fail "there is no shop at $home; use install"
     new=$home/releases/$(release_name)
     if [[ $new == "$old" ]]; then
-        say "$new is in use already"
+        if [[ -e $home/changing || ! -e $new/.complete ]] || ! runs "$new"; then
+            make_release "$new"
+            change "$(before)" "$new"
+        else
+            say "$new is in use already"
+        fi
         return 0
     fi
     make_release "$new"
-    as_shop "$old/bin/storekeeper" backup --force "$state/backups/before-${new##*/}.db"
+    by=$old
+    runs "$old" || by=$new
+    as_shop "$by/bin/storekeeper" backup --force "$state/backups/before-${new##*/}.db"
     pending=$(as_shop "$new/bin/storekeeper" migrate --check) ||
         fail "the new release can't use this database; the shop goes on with $old"
     # With migrations the trial is after them, before anybody is served: share/prepare.sh.
@@ -224,9 +238,26 @@ do_upgrade() {
         as_shop env PATIENCE="$patience" "$new/share/trial.sh" "$new" ||
             fail "the new release wasn't ready in a trial; the shop went on with $old meanwhile"
     fi
+    change "$old" "$new"
+}
+
+# The release before the one in use, also while it isn't known yet whether that stays.
+before() {
+    local old
+    old=$(cat "$home/changing" 2>/dev/null || true)
+    [[ -n $old && $old != "$(link_of current)" ]] || old=$(link_of previous)
+    say "$old"
+}
+
+# Killed on its way, it is gone on with by the next `upgrade`.
+change() {
+    local old=$1 new=$2
+    printf '%s\n' "$old" >"$home/changing"
     use "$new"
     if "$systemctl" restart storekeeper.service && is_ready; then
-        ln -sfn "$old" "$home/previous"
+        [[ -z $old ]] || ln -sfn "$old" "$home/previous"
+        rm "$home/changing"
+        renew_backup
         tidy
         say "the shop runs ${new##*/}"
         return 0
@@ -234,9 +265,17 @@ do_upgrade() {
     go_back "$old" "$new"
 }
 
+# It runs the release that was in use when it began, until it is started anew.
+renew_backup() {
+    "$systemctl" try-restart storekeeper-backup.service ||
+        say "storekeeper-backup couldn't be started anew; see journalctl --namespace storekeeper"
+}
+
 # After an update that failed. Never over orders that the new release may have taken.
 go_back() {
     local old=$1 new=$2
+    [[ -n $old ]] || fail "${new##*/} isn't ready; see journalctl --namespace storekeeper"
+    rm "$home/changing"
     if ! as_shop "$old/bin/storekeeper" migrate --check >/dev/null; then
         ln -sfn "$old" "$home/previous"
         fail "${new##*/} isn't ready, and has migrated the database and may have taken orders. Mend it," \
@@ -249,9 +288,9 @@ go_back() {
 }
 
 do_rollback() {
-    local old new backup
+    local old new backup asked=''
     new=$(link_of current)
-    old=$(link_of previous)
+    old=$(before)
     [[ -n $old && -x $old/bin/storekeeper ]] || fail "there is no release before this one"
     backup=$state/backups/before-${new##*/}.db
     if ! as_shop "$old/bin/storekeeper" migrate --check >/dev/null 2>&1; then
@@ -259,12 +298,18 @@ do_rollback() {
             fail "${new##*/} has migrated the database, which ${old##*/} can't use. With --restore the" \
                 "backup $backup goes back; what was ordered since stays in a file beside the shop's"
         [[ -e $backup ]] || fail "the backup $backup is gone; restore another by hand (docs/single.md)"
-        printf '%s\n' "$backup" | as_shop tee "$state/restore-at-start" >/dev/null
+        asked=$state/restore-at-start
     fi
     use "$old"
-    "$systemctl" restart storekeeper.service
-    is_ready || fail "${old##*/} isn't ready; see journalctl --namespace storekeeper"
+    # Last of all: a backup that goes back at some later start would take orders away.
+    [[ -z $asked ]] || printf '%s\n' "$backup" | as_shop tee "$asked" >/dev/null
+    if ! "$systemctl" restart storekeeper.service || ! is_ready; then
+        [[ -z $asked ]] || rm -f "$asked"
+        fail "${old##*/} isn't ready; see journalctl --namespace storekeeper"
+    fi
     ln -sfn "$new" "$home/previous"
+    rm -f "$home/changing"
+    renew_backup
     say "the shop runs ${old##*/}"
 }
 
@@ -291,6 +336,13 @@ case ${1-} in
     *) usage >&2 && exit 2 ;;
 esac
 [[ $(id -u) -eq 0 || -z $user ]] || fail "run it as root"
+# One at a time. What is started here doesn't hold the lock on.
+if [[ -z ${LOCKED-} ]]; then
+    code=0
+    LOCKED=yes flock --nonblock --close --conflict-exit-code 75 "$lock" "$0" "$@" || code=$?
+    [[ $code -ne 75 ]] || fail "another install.sh is at work"
+    exit "$code"
+fi
 command=$1
 shift
 "do_$command" "$@"

@@ -39,9 +39,16 @@ start() {
 }
 echo "$*" >>"$RUN/asked"
 case $1 in
-    daemon-reload | reload-or-restart) ;;
-    restart) stop && start ;;
-    enable) start ;;
+    daemon-reload | reload-or-restart | try-restart) ;;
+    restart)
+        if [[ -e $RUN/kill ]]; then
+            rm "$RUN/kill"
+            kill -KILL "$PPID"
+            exit 1
+        fi
+        stop && start
+        ;;
+    enable) [[ -e $RUN/pid ]] || start ;;
     disable) stop ;;
     *) exit 1 ;;
 esac
@@ -75,7 +82,9 @@ class Machine:
         programs = folder / "programs"
         for place in (self.run, self.units, programs, folder / "caddy", folder / "nginx/conf.d"):
             place.mkdir(parents=True)
-        _program(programs / "certbot", '#!/bin/sh\necho "$@" >"$RUN/certbot"\n')
+        _program(
+            programs / "certbot", '#!/bin/sh\necho "$@" >"$RUN/certbot"; exit "${CERTBOT-0}"\n'
+        )
         self.first = folder
         self._held = listening.fileno()
         systemctl = folder / "systemctl"
@@ -99,6 +108,7 @@ class Machine:
             "NGINX": str(folder / "nginx"),
             "WEBROOT": str(folder / "webroot"),
             "RUN": str(self.run),
+            "LOCK": str(folder / "lock"),
             "SYSTEMCTL": str(systemctl),
             "HELD": str(self._held),
             "SHOP_USER": "",
@@ -166,7 +176,7 @@ class Machine:
         terminal.environment["STOREKEEPER_CONFIG"] = str(self.settings / "storekeeper.toml")
         return terminal
 
-    def stop(self) -> None:
+    def close(self) -> None:
         pid = self.run / "pid"
         if pid.exists():
             os.kill(int(pid.read_text()), signal.SIGTERM)

@@ -3,6 +3,8 @@ all the while, and none of them may lose an order or see a failure."""
 
 from __future__ import annotations
 
+import fcntl
+import signal
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -41,7 +43,7 @@ def machine(tmp_path: Path, proxy: tuple[str, ...]) -> Iterator[Machine]:
             stock_up(machine.terminal)
             yield machine
         finally:
-            machine.stop()
+            machine.close()
 
 
 def ordered_first(told: Told, machine: Machine) -> None:
@@ -65,10 +67,10 @@ def test_an_update_with_a_migration_and_back_turns_nobody_away(machine: Machine)
     assert "shop.example.com {" in (machine.folder / "caddy/Caddyfile").read_text()
     before = (machine.folder / "caddy/Caddyfile.before-storekeeper").read_text()
     assert before == "# of the distribution\n"
-    assert "use upgrade" in machine.install(machine.first, *INSTALL).stderr
     assert "in use already" in machine.ok(machine.first, "upgrade")
 
     second = machine.checkout("2.0.0", migrates=True)
+    assert "use upgrade" in machine.install(second, *INSTALL).stderr
     schema = schema_of(machine.state / "shop.db")
     with ordering(machine.url) as told:
         told.grows(20)
@@ -90,6 +92,43 @@ def test_an_update_with_a_migration_and_back_turns_nobody_away(machine: Machine)
     machine.terminal.ok("verify")
     (aside,) = machine.state.glob("shop.db.before-restore-*")
     assert_all_there_once(told, aside)
+
+
+def test_what_broke_off_is_gone_on_with_and_nothing_goes_on_twice(tmp_path: Path) -> None:
+    """An operator whose name wasn't in DNS yet, or whose connection broke, would be stuck else."""
+    with held_socket() as listening, closing(Machine(tmp_path, listening)) as machine:
+        machine.first = machine.checkout("1.0.0")
+        machine.environment["CERTBOT"] = "1"
+        assert machine.install(machine.first, *INSTALL, *WITH_NGINX).returncode == 1
+        machine.environment["CERTBOT"] = "0"
+        with Path(machine.environment["LOCK"]).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            other = machine.install(machine.first, *INSTALL, *WITH_NGINX)
+        assert (other.returncode, other.stderr) == (
+            1,
+            "install.sh: another install.sh is at work\n",
+        )
+        machine.ok(machine.first, *INSTALL, *WITH_NGINX)
+        assert len(list((tmp_path / "nginx/conf.d").iterdir())) == 2
+        assert (machine.run / "asked").read_text().count("enable --now") == 2
+
+        second = machine.checkout("2.0.0")
+        served = (machine.run / "pid").read_text()
+        (machine.run / "kill").touch()
+        assert machine.install(second, "upgrade").returncode == 128 + signal.SIGKILL
+        assert (machine.run / "pid").read_text() == served, "the old release still serves"
+        machine.ok(second, "upgrade")
+        assert (machine.run / "pid").read_text() != served
+        assert machine.version == "2.0.0"
+        asked = (machine.run / "asked").read_text().splitlines()
+        assert asked[-1] == "try-restart storekeeper-backup.service"
+        # A Python that went with the distribution's upgrade.
+        program = machine.home / "current/bin/storekeeper"
+        program.write_text("#!/no/such/python\n")
+        machine.ok(second, "upgrade")
+        assert program.read_text() != "#!/no/such/python\n"
+        machine.ok(second, "rollback")
+        assert machine.version == "1.0.0"
 
 
 @pytest.mark.parametrize("proxy", [WITH_NGINX], indirect=True)
@@ -143,6 +182,7 @@ def test_the_units_are_sound_and_give_the_shop_little_to_misuse(tmp_path: Path) 
         (("install", "--domain", "shop.example.com", "--proxy", "apache"), "--proxy"),
         (("install", "--domain", "shop.example.com", "--currency", "euro"), "--currency"),
         (("install", "--domain", "shop.example.com", "--proxy", "nginx"), "--email"),
+        (("install", "--domain", "shop.example.com", "--email", "ops@example.com"), "--email"),
         (("install", "--domain"), "--domain"),
         (("upgrade",), "use install"),
         (("rollback",), "no release before"),
