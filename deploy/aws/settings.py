@@ -10,7 +10,7 @@ import ipaddress
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import botocore.session
 import msgspec
@@ -25,8 +25,15 @@ _NAME = re.compile(r"(?=.{1,11}$)[a-z](-?[a-z0-9])*")
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{4,190}}$){_LABEL}(\.{_LABEL})+")
 _ZONE = re.compile(r"Z[A-Z0-9]{8,31}")
-_ORIGIN = re.compile(rf"https://{_LABEL}(\.{_LABEL})+(:[0-9]{{1,5}})?")
+_ORIGIN = re.compile(rf"https://{_LABEL}(\.{_LABEL})+(:(?P<port>[0-9]{{1,5}}))?")
 _USER = re.compile(r"[!#-\[\]-~]{1,200}")
+_PLAIN_KEYS = (
+    *("name", "region", "domain", "hosted_zone", "size", "currency", "shop_name", "runbooks"),
+    "ssh_key",
+)
+# What an alarm says has to have room for the link, and the start of a machine for the name.
+_LONGEST_LINK, _LONGEST_NAME = 300, 100
+_HIGHEST_PORT = 65_535
 _EXAMPLES = ("example.com", "example.org", "example.net")
 
 
@@ -100,7 +107,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     runbooks: str = "docs/aws.md"
 
     def __post_init__(self) -> None:
-        for key in ("name", "region", "domain", "hosted_zone", "size", "currency", "shop_name"):
+        for key in _PLAIN_KEYS:
             _check(self, key)
         _check_people(self)
         _check_network(self)
@@ -163,7 +170,9 @@ def read(values: dict[str, Any]) -> Environment:
             try:
                 msgspec.convert(value, field.type, strict=True)
             except msgspec.ValidationError as error:
-                raise _refused(field.name, value, str(error)) from error
+                words = get_args(field.type) if get_origin(field.type) is Literal else ()
+                remedy = f"give one of {', '.join(map(str, words))}" if words else str(error)
+                raise _refused(field.name, value, remedy) from error
     for name in values:
         if name not in Environment.__struct_fields__:
             known = ", ".join(Environment.__struct_fields__)
@@ -209,9 +218,17 @@ def _remedy(key: str, value: str) -> str:
             )
         case "currency" if value not in MINOR_DIGITS:
             return "give a code of ISO 4217 that is in circulation, such as GBP"
-        case "shop_name" if not value.strip() or not value.isprintable():
-            return "give a name in one line"
+        case "shop_name" if not _is_line(value, _LONGEST_NAME):
+            return f"give a name in one line, of up to {_LONGEST_NAME} letters"
+        case "runbooks" if not _is_line(value, _LONGEST_LINK):
+            return f"give the address of docs/aws.md, of up to {_LONGEST_LINK} letters"
+        case "ssh_key" if value and not _is_line(value, 255):
+            return "give the name of a key pair of EC2"
     return ""
+
+
+def _is_line(text: str, longest: int) -> bool:
+    return bool(text.strip()) and text.isprintable() and len(text) <= longest
 
 
 def _check_people(given: Environment) -> None:
@@ -263,7 +280,8 @@ def _check_network(given: Environment) -> None:
     if given.zones and len(given.zones) != ZONES:
         raise _refused("zones", list(given.zones), f"give {ZONES} of the region, or leave it out")
     for origin in given.cors_origins:
-        if not _ORIGIN.fullmatch(origin):
+        found = _ORIGIN.fullmatch(origin)
+        if not found or int(found["port"] or 0) > _HIGHEST_PORT:
             raise _refused("cors_origins", origin, "give origins such as https://www.example.com")
     for network in given.ssh_from:
         try:

@@ -53,9 +53,12 @@ class CloudFormation:
                 stack = {"StackName": NAME, "StackStatus": status, "CreationTime": NOW}
                 self.stub.add_response("describe_stacks", {"Stacks": [stack]})
 
-    def changes(self, kind: str, **parameters: str) -> None:
-        """A change set of this kind and with these parameters is made and executed."""
-        wanted = {
+    def changes(
+        self, kind: str, *, rollback: list[dict[str, str]] | None = None, **parameters: str
+    ) -> None:
+        """A change set of this kind and with these parameters is made and executed. `rollback`: what
+        takes it back."""
+        wanted: dict[str, Any] = {
             "StackName": NAME,
             "ChangeSetName": ANY,
             "ChangeSetType": kind,
@@ -65,6 +68,9 @@ class CloudFormation:
                 {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
             ],
         }
+        if rollback:
+            watched = {"RollbackTriggers": rollback, "MonitoringTimeInMinutes": ANY}
+            wanted["RollbackConfiguration"] = watched
         self.stub.add_response("create_change_set", {"Id": CHANGES, "StackId": ID}, wanted)
         made = {"ChangeSetId": CHANGES, "Status": "CREATE_COMPLETE", "Changes": []}
         self.stub.add_response("describe_change_set", made)
@@ -180,6 +186,39 @@ def test_a_stack_that_is_there_is_never_without_its_guard(aws: CloudFormation) -
     aws.protects()
     aws.is_("UPDATE_COMPLETE")
     aws.formation.put(GUARDED, {"Release": "1"})
+
+
+def test_an_update_goes_back_by_the_alarms_that_the_stack_names(aws: CloudFormation) -> None:
+    """Else a release that answers with errors would stay."""
+    alarm = "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:update-faults"
+    there = {"StackName": NAME, "StackStatus": "UPDATE_COMPLETE", "CreationTime": NOW}
+    named = [{"OutputKey": "RollbackAlarms", "OutputValue": alarm}]
+    aws.stub.add_response("describe_stacks", {"Stacks": [{**there, "Outputs": named}]})
+    aws.changes("UPDATE", rollback=[{"Arn": alarm, "Type": "AWS::CloudWatch::Alarm"}])
+    aws.is_("UPDATE_COMPLETE", "UPDATE_COMPLETE")
+    aws.protects()
+    aws.is_("UPDATE_COMPLETE")
+    aws.formation.put(STACK, {})
+
+
+@pytest.mark.parametrize(
+    "change", [{"Action": "Remove"}, {"Action": "Modify", "Replacement": "True"}]
+)
+def test_what_holds_data_is_neither_removed_nor_made_anew(
+    aws: CloudFormation, change: dict[str, str]
+) -> None:
+    aws.is_("UPDATE_COMPLETE")
+    aws.stub.add_response("create_change_set", {"Id": CHANGES, "StackId": ID})
+    table = {"LogicalResourceId": "Commits", "ResourceType": "AWS::DynamoDB::Table", **change}
+    made = {
+        "ChangeSetId": CHANGES,
+        "Status": "CREATE_COMPLETE",
+        "Changes": [{"Type": "Resource", "ResourceChange": table}],
+    }
+    aws.stub.add_response("describe_change_set", made)
+    aws.stub.add_response("delete_change_set", {})
+    with pytest.raises(DeploymentError, match="remove or make anew Commits"):
+        aws.formation.put(STACK, {})
 
 
 def test_the_cause_is_this_updates_and_not_one_of_last_month(aws: CloudFormation) -> None:
