@@ -280,8 +280,8 @@ def _check_network(given: Environment) -> None:
     if given.zones and len(given.zones) != ZONES:
         raise _refused("zones", list(given.zones), f"give {ZONES} of the region, or leave it out")
     for origin in given.cors_origins:
-        found = _ORIGIN.fullmatch(origin)
-        if not found or int(found["port"] or 0) > _HIGHEST_PORT:
+        match = _ORIGIN.fullmatch(origin)
+        if not match or int(match["port"] or 0) > _HIGHEST_PORT:
             raise _refused("cors_origins", origin, "give origins such as https://www.example.com")
     for network in given.ssh_from:
         try:
