@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,33 +15,17 @@ from litestar.routes import HTTPRoute
 from storekeeper.app import open_shop
 from storekeeper.app.serving import make_asgi
 from storekeeper.config import Settings
+from storekeeper.http.strict import is_costly
 from storekeeper.telemetry.metrics import PROBES
-
-# Each of these costs a password's hash, or mails somebody.
-COSTLY = frozenset(
-    {
-        "POST /auth/forgot",
-        "POST /auth/login",
-        "POST /auth/reset",
-        "POST /reset",
-        "POST /shop/forgot",
-        "POST /shop/login",
-        "POST /shop/register",
-        "POST /users",
-    }
-)
 
 
 class Route(NamedTuple):
     """`key` as HTTP APIs name routes: `GET /orders/{order_id}`. `needs_login`: it is of no use to
-    who sends no token."""
+    who sends no token. `is_costly`: it is held back sooner than others."""
 
     key: str
     needs_login: bool
-
-    @property
-    def is_costly(self) -> bool:
-        return self.key in COSTLY
+    is_costly: bool = False
 
 
 def routes() -> list[Route]:
@@ -49,17 +33,17 @@ def routes() -> list[Route]:
     return asyncio.run(_read())
 
 
-def of_document(document: Mapping[str, Any]) -> list[Route]:
-    """The operations of an OpenAPI document."""
+def of_document(document: Mapping[str, Any], costly: Collection[str] = ()) -> list[Route]:
+    """The operations of an OpenAPI document; keys of `costly` are marked."""
     return [
-        Route(f"{method.upper()} {path}", needs_login={} not in operation["security"])
+        Route(key, needs_login={} not in operation["security"], is_costly=key in costly)
         for path, item in document["paths"].items()
         for method, operation in item.items()
-        if path not in PROBES
+        if path not in PROBES and (key := f"{method.upper()} {path}")
     ]
 
 
-def of_pages(app: Litestar, document: Mapping[str, Any]) -> list[Route]:
+def of_pages(app: Litestar, document: Mapping[str, Any], costly: Collection[str]) -> list[Route]:
     """Whatever else the application answers, by the first part of its path: people's browsers bring
     cookies, which the application reads."""
     paths = {
@@ -69,8 +53,11 @@ def of_pages(app: Litestar, document: Mapping[str, Any]) -> list[Route]:
     }
     firsts = sorted({path.split("/")[1] for path in paths})
     # These can be held back alone only by routes of their own.
-    found = [Route(key, needs_login=False) for key in sorted(_keys(app) & COSTLY)]
-    found = [one for one in found if one.key.partition(" ")[2] in paths]
+    found = [
+        Route(key, needs_login=False, is_costly=True)
+        for key in sorted(costly)
+        if key.partition(" ")[2] in paths
+    ]
     for first in firsts:
         found.append(Route(f"ANY /{first}", needs_login=False))
         if any(path.startswith(f"/{first}/") for path in paths) and first:
@@ -78,13 +65,15 @@ def of_pages(app: Litestar, document: Mapping[str, Any]) -> list[Route]:
     return found
 
 
-def _keys(app: Litestar) -> set[str]:
-    return {
+def costly_of(app: Litestar) -> frozenset[str]:
+    """The keys of the routes that anybody can make the application work hard with."""
+    return frozenset(
         f"{method} {route.path_format}"
         for route in app.routes
         if isinstance(route, HTTPRoute)
-        for method in route.methods
-    }
+        for method, (handler, _) in route.route_handler_map.items()
+        if is_costly(handler)
+    )
 
 
 async def _read() -> list[Route]:
@@ -93,4 +82,5 @@ async def _read() -> list[Route]:
         async with open_shop(settings) as shop:
             app = make_asgi(shop)
             document = app.state.documentation.document
-            return [*of_document(document), *of_pages(app, document)]
+            costly = costly_of(app)
+            return [*of_document(document, costly), *of_pages(app, document, costly)]

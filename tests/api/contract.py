@@ -55,8 +55,11 @@ class Contract:
         is_problem = answer.headers.get("content-type") == PROBLEM
         if is_problem:
             self._check_problem(request, answer, what)
-        _, operation = self.operation(request.method, request.url.path)
-        if operation is None:
+        template, operation = self.operation(request.method, request.url.path)
+        is_misspelled = (
+            "{" not in template and request.url.raw_path.split(b"?")[0] != template.encode()
+        )
+        if operation is None or (is_misspelled and answer.status_code == 404):
             if not request.url.path.startswith(("/docs", "/shop")) and request.url.path != "/":
                 assert answer.status_code in (204, 400, 401, 404, 405, 422, 429), what
             return

@@ -260,6 +260,20 @@ async def test_slashes_at_the_end_make_no_difference(front: Front):
         assert answer.json()["id"] == order["id"]
 
 
+@pytest.mark.parametrize(
+    "path", ["/auth/login/", "//auth/login", "/auth//login", "/auth/%6Cogin", "/auth/login%2F"]
+)
+async def test_what_is_held_back_by_its_address_has_one_only(front: Front, path: str):
+    # The gateway counts `/auth/login`; who guesses passwords would send them past it.
+    sent = {"email": "a@example.com", "password": "not the password"}
+    assert (await front.http.post("/auth/login", json=sent)).status_code in (401, 429)
+    refused = await front.http.post(
+        httpx.URL(scheme="http", host="shop", raw_path=path.encode()), json=sent
+    )
+    assert refused.status_code == 404
+    assert "/auth/login" in refused.json()["detail"]
+
+
 async def test_another_method_is_405_and_says_which_there_are(front: Front):
     for method, path, allowed in (
         ("DELETE", "/orders", "GET, HEAD, OPTIONS, POST"),

@@ -8,7 +8,7 @@ import pytest
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 
-from deploy.aws.routes import COSTLY
+from deploy.aws.routes import costly_of
 from storekeeper.app import open_shop
 from storekeeper.app.serving import make_asgi
 from storekeeper.config import Settings
@@ -37,7 +37,7 @@ async def test_each_operation_of_the_api_has_a_route_of_its_own(
         for method in item
         if path not in FOR_OPERATORS
     }
-    of_pages = {key for key in COSTLY if key.partition(" ")[2] not in document["paths"]}
+    of_pages = {key for key in costly_of(shop) if key.partition(" ")[2] not in document["paths"]}
     assert {key for key in keys(full) if not key.startswith("ANY ")} == wanted | of_pages
     assert len(wanted) > 70
 
@@ -74,12 +74,15 @@ def test_without_a_pool_the_shop_looks_at_tokens_itself(least: Assembly) -> None
     assert not least.of_type("gateway", "ApiGatewayV2::Authorizer")
 
 
-def test_routes_that_cost_most_are_held_back_soonest(full: Assembly) -> None:
+def test_routes_that_cost_most_are_held_back_soonest(shop: Litestar, full: Assembly) -> None:
     stage = full.the("gateway", "ApiGatewayV2::Stage")
     general = stage["DefaultRouteSettings"]["ThrottlingRateLimit"]
+    costly = costly_of(shop)
     # Whoever guesses passwords takes the page where the API is held back.
-    pages = {"POST /shop/login", "POST /shop/register", "POST /shop/forgot", "POST /reset"}
-    assert pages < COSTLY
-    assert stage["RouteSettings"].keys() == COSTLY <= keys(full)
-    for key in COSTLY:
+    assert costly == {
+        *("POST /auth/login", "POST /auth/forgot", "POST /auth/reset", "POST /users"),
+        *("POST /shop/login", "POST /shop/forgot", "POST /reset", "POST /shop/register"),
+    }
+    assert stage["RouteSettings"].keys() == costly <= keys(full)
+    for key in costly:
         assert stage["RouteSettings"][key]["ThrottlingRateLimit"] < general / 10

@@ -70,6 +70,7 @@ class Auth(Controller):
     @post(
         "/login",
         access=PUBLIC,
+        costly=True,
         status_code=200,
         summary="Log in",
         responses=problems_of(errors.Unauthenticated, errors.Invalid),
@@ -119,6 +120,7 @@ class Auth(Controller):
     @post(
         "/forgot",
         access=PUBLIC,
+        costly=True,
         status_code=202,
         summary="Ask for a link to set a new password",
         responses=problems_of(errors.Invalid),
@@ -134,6 +136,7 @@ class Auth(Controller):
     @post(
         "/reset",
         access=PUBLIC,
+        costly=True,
         status_code=204,
         summary="Set a new password by a link",
         responses=problems_of(

@@ -15,11 +15,12 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Litestar, Request
+from litestar.handlers import BaseRouteHandler
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import inspect
 
-from storekeeper.domain.errors import Invalid, Malformed, UnsupportedMediaType
+from storekeeper.domain.errors import Invalid, Malformed, NotFound, UnsupportedMediaType
 from storekeeper.http import problems
 from storekeeper.http.security import MAX_KEY
 
@@ -81,6 +82,8 @@ class Strict:
             await send({"type": "http.response.start", "status": 204, "headers": [opt["allow"]]})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
+        if opt.get("spelled", scope["raw_path"]) != scope["raw_path"]:
+            raise NotFound(f"this address is spelled {scope['path_template']}")
         deciding(scope["headers"])
         # Links to pages come with marks of campaigns and mail programs, which nobody typed.
         if scope["query_string"] and not opt.get("is_page"):
@@ -89,11 +92,15 @@ class Strict:
 
 
 def prepare(app: Litestar) -> None:
-    """Notes by each handler what its parameters are called when they are sent."""
+    """Notes by each handler what its parameters are called when they are sent, and how its address
+    is spelled if that matters: what stands in front of the shop holds costly routes back by their
+    addresses, and the router would take `/shop/login/` and `/shop/%6Cogin` for them too."""
     for route in app.routes:
         if not isinstance(route, HTTPRoute):
             continue
         for handler, model in route.route_handler_map.values():
+            if is_costly(handler):
+                handler.opt["spelled"] = route.path_format.encode()
             expected = model.expected_query_params
             kinds = handler.signature_model.__annotations__
             infos = {o.field_alias: inspect.type_info(kinds[o.field_name]) for o in expected}
@@ -116,6 +123,11 @@ def prepare(app: Litestar) -> None:
         methods = route.methods | ({"HEAD"} if "GET" in route.methods else set())
         options, _ = route.route_handler_map["OPTIONS"]
         options.opt["allow"] = (b"allow", ", ".join(sorted(methods)).encode())
+
+
+def is_costly(handler: BaseRouteHandler) -> bool:
+    """Each call of it costs a password's hash, or mails somebody, and nobody need have logged in."""
+    return handler.opt.get("costly", False) is True
 
 
 def check_query(query: bytes, known: KnownQuery) -> None:

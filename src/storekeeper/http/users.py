@@ -94,6 +94,7 @@ class Users(Controller):
     @post(
         "/",
         access=PUBLIC,
+        costly=True,
         summary="Register",
         responses=problems_of(
             errors.AlreadyExists,

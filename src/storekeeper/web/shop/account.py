@@ -45,7 +45,7 @@ class Doors(Controller):
             return visit.go(safe_next(visit.query.get("next", "")))
         return await _login_page(visit, visit.query.get("next", ""), FormErrors(visit))
 
-    @post("/login", access=PUBLIC, status_code=200, media_type=HTML)
+    @post("/login", access=PUBLIC, costly=True, status_code=200, media_type=HTML)
     async def login(self, request: PageRequest) -> Answer[bytes]:
         """Begins a session and goes back to where it was needed, with the guest's cart."""
         visit = visit_of(request)
@@ -71,7 +71,7 @@ class Doors(Controller):
         visit = visit_of(request)
         return await _register_page(visit, visit.query.get("next", ""), FormErrors(visit))
 
-    @post("/register", access=PUBLIC, status_code=200, media_type=HTML)
+    @post("/register", access=PUBLIC, costly=True, status_code=200, media_type=HTML)
     async def register(self, request: PageRequest) -> Answer[bytes]:
         """Makes the account and logs in."""
         visit = visit_of(request)
@@ -116,7 +116,7 @@ class Doors(Controller):
         visit = visit_of(request)
         return await shop_page(visit, "shop/forgot.html", errors=FormErrors(visit), is_sent=False)
 
-    @post("/forgot", access=PUBLIC, status_code=200, media_type=HTML)
+    @post("/forgot", access=PUBLIC, costly=True, status_code=200, media_type=HTML)
     async def forgot(self, request: PageRequest) -> Answer[bytes]:
         """The same answer whether the address has an account or not."""
         visit = visit_of(request)

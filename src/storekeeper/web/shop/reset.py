@@ -34,7 +34,7 @@ class ResetPage(Controller):
         visit = visit_of(request)
         return await _page(visit, visit.query.get("token", ""), FormErrors(visit))
 
-    @post("/", access=PUBLIC, status_code=200, media_type=HTML)
+    @post("/", access=PUBLIC, costly=True, status_code=200, media_type=HTML)
     async def use(self, request: PageRequest) -> Answer[bytes]:
         """Sets the password; every session of the account ends."""
         visit = visit_of(request)
