@@ -6,10 +6,13 @@ That each is allowed is seen at each call, in every test (`tests.support.role`).
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from deploy.aws import machines
 from deploy.aws.settings import read
+from storekeeper import aws
 from storekeeper.domain.errors import StoreUnavailable
 from storekeeper.store.dynamodb.remote import Remote
 from tests.deploy.templates import Assembly
@@ -71,12 +74,10 @@ def test_figures_are_allowed_under_the_names_that_the_shop_and_the_agent_use(
 
 
 def test_each_client_that_the_shop_opens_is_watched() -> None:
-    opening = {
-        ".".join(path.relative_to(SOURCES).with_suffix("").parts)
-        for path in SOURCES.rglob("*.py")
-        if "create_client(" in path.read_text()
-    }
-    assert opening == {module.__name__ for module in role.WATCHED}
+    ways = re.compile(r"\b(AioSession|get_session)\(|boto3")
+    opening = {path.name for path in SOURCES.rglob("*.py") if ways.search(path.read_text())}
+    assert opening == {"aws.py"}
+    assert type(aws.open_session()) is role.WatchedSession
 
 
 def test_a_call_that_the_role_does_not_allow_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,19 +18,15 @@ import botocore.session
 from aiobotocore.session import AioSession
 
 from deploy.aws.rights import Things, rights
-from storekeeper.media import s3
+from storekeeper import aws
 from storekeeper.notify.sns import client as sns
-from storekeeper.store import bucket
-from storekeeper.store.dynamodb import checking, opening, remote, setup
+from storekeeper.store.dynamodb import checking, opening, setup
 from storekeeper.store.dynamodb import rights as tried
 from storekeeper.store.dynamodb.remote import Remote
 from storekeeper.store.dynamodb.tables import TABLES
 from storekeeper.store.sqlite.streaming import s3 as streaming
-from storekeeper.telemetry.cloudwatch import client as cloudwatch
 from tests.support.iam import TOPICS_KEY, Need, needs
 
-# All that open clients.
-WATCHED = (bucket, cloudwatch, remote, s3, sns)
 # A right that is only tried must be there, and is no less superfluous for it.
 Who = Literal["machine", "trial", "other"]
 _who: ContextVar[Who] = ContextVar("who calls", default="machine")
@@ -123,8 +119,7 @@ def acting(who: Who) -> Iterator[None]:
 
 def begin() -> None:
     """From now on, each client that the shop opens is watched."""
-    for module in WATCHED:
-        module.AioSession = WatchedSession  # type: ignore[attr-defined]
+    aws.AioSession = WatchedSession  # type: ignore[attr-defined]
     create_tables = acting("other")(setup.create_tables)
     setup.create_tables = opening.create_tables = create_tables  # type: ignore[attr-defined]
     opening.copy_shop = acting("other")(opening.copy_shop)

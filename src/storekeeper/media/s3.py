@@ -8,8 +8,8 @@ from typing import Any
 
 import botocore.exceptions as failures
 from aiobotocore.config import AioConfig
-from aiobotocore.session import AioSession
 
+from storekeeper.aws import open_session
 from storekeeper.domain.errors import StoreUnavailable
 
 FOLDER = "images/"
@@ -68,7 +68,7 @@ class Bucket:
         async with self._opening:
             if self._client is None:
                 self._client = await self._open.enter_async_context(
-                    AioSession(profile=self._profile or None).create_client(
+                    open_session(self._profile).create_client(
                         "s3",
                         region_name=self._region or None,
                         endpoint_url=self._endpoint or None,

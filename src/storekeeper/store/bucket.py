@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import botocore.exceptions as failures
 from aiobotocore.config import AioConfig
-from aiobotocore.session import AioSession
 
+from storekeeper.aws import open_session
 from storekeeper.domain.errors import StoreUnavailable
 
 # S3 takes 10,000 parts at most, so a file of 320 GB.
@@ -120,7 +120,7 @@ async def open_bucket(place: Place) -> AsyncIterator[Bucket]:
         response_checksum_validation="when_required" if place.endpoint else None,
     )
     try:
-        async with AioSession(profile=place.profile or None).create_client(
+        async with open_session(place.profile).create_client(
             "s3",
             region_name=place.region or None,
             endpoint_url=place.endpoint or None,

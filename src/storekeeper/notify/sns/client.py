@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
+from storekeeper.aws import open_session
 from storekeeper.notify.port import DELIVERED, Outcome
 from storekeeper.notify.sns.messages import Message
 from storekeeper.notify.sns.troubles import (
@@ -143,7 +144,7 @@ class SnsClient:
             self._in_use -= 1
 
     async def _open(self) -> _Opened:
-        session = AioSession(profile=self._profile)
+        session = open_session(self._profile)
         # Reading the models takes a tenth of a second, which requests must not wait for.
         await asyncio.to_thread(_read_models, session)
         client: SNSClient = await self._stack.enter_async_context(

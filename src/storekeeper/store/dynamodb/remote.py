@@ -8,7 +8,6 @@ to change.
 from __future__ import annotations
 
 import asyncio
-import functools
 import math
 import random
 import threading
@@ -23,8 +22,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import botocore.exceptions as failures
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
-from botocore.loaders import Loader, create_loader
 
+from storekeeper.aws import open_session
 from storekeeper.domain.errors import Overloaded, StoreUnavailable
 from storekeeper.store.bucket import code_of
 
@@ -239,9 +238,7 @@ class Remote:
 
     async def _open(self, way: _Way) -> DynamoDBClient:
         if self._session is None:
-            session = self._session = AioSession(profile=self._profile)
-            loader = _loader(session.get_config_variable("data_path"))
-            session.register_component("data_loader", loader)
+            self._session = open_session(self._profile)
         try:
             context = self._session.create_client(
                 "dynamodb",
@@ -273,12 +270,6 @@ class Remote:
 def _count_sent(event_name: str, **_: Any) -> None:
     if event_name.endswith(".PutItem") and (tries := SENDING.get()) is not None:
         tries.open += 1
-
-
-@functools.cache
-def _loader(path: str | None) -> Loader:
-    """Reads AWS's descriptions of its services, most of the work of opening a client, only once."""
-    return create_loader(path)
 
 
 async def _try(client: DynamoDBClient, work: Callable[[DynamoDBClient], Awaitable[T]]) -> T:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import botocore.exceptions as failures
 from aiobotocore.config import AioConfig
-from aiobotocore.session import AioSession
 
+from storekeeper.aws import open_session
 from storekeeper.telemetry.cloudwatch.figures import Figure, Figures, Key, Totals
 from storekeeper.telemetry.cloudwatch.reading import unit_of
 
@@ -121,7 +121,7 @@ class Client:
             raise told(error) from error
 
     async def _open(self) -> CloudWatchClient:
-        session = AioSession(profile=self._profile)
+        session = open_session(self._profile)
         client: CloudWatchClient = await self._stack.enter_async_context(
             session.create_client(
                 "cloudwatch",
