@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from storekeeper.telemetry.recent import RECENT
-from tests.support import local_engines, recorded, role, scratch
+from tests.support import certificates, local_engines, recorded, role, scratch
 
 # `make test` must give the same answer twice; a soak draws anew each time and looks for longer.
 settings.register_profile(
@@ -54,6 +54,7 @@ LONG = (
 
 # Before any test module takes a name from those that it watches.
 role.begin()
+certificates.read_once()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

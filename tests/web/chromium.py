@@ -1,4 +1,7 @@
-"""A real browser: Debian's Chromium where it is, else the one that Playwright has fetched."""
+"""A real browser: Debian's Chromium where it is, else the one that Playwright has fetched.
+
+The one without windows of its own first: it takes a third less of the processor.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from playwright.sync_api import Browser, Error, sync_playwright
 
 from tests.support import local_engines
 
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser")
 PATIENCE_MS = 15_000
 LONGEST_REASON = 300
 
@@ -17,7 +21,7 @@ LONGEST_REASON = 300
 @contextmanager
 def browser() -> Iterator[Browser]:
     """Skips where there is none, unless everything is required (as in CI)."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    found = next(filter(None, map(shutil.which, NAMES)), None)
     with sync_playwright() as playwright:
         try:
             # As root, which CI is, Chromium has no sandbox; it meets no page but ours.
