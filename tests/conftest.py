@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from storekeeper.telemetry.recent import RECENT
-from tests.support import certificates, local_engines, recorded, role, scratch
+from tests.support import certificates, lending, local_engines, recorded, role, scratch
 
 # `make test` must give the same answer twice; a soak draws anew each time and looks for longer.
 settings.register_profile(
@@ -67,6 +67,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # A worker's folder is in that of the process which started it.
     if not hasattr(config, "workerinput"):
         scratch.use_memory(config)
+        if config.getoption("numprocesses", None):
+            config.add_cleanup(lending.lend(local_engines.started_url))
 
 
 def pytest_collection() -> None:

@@ -1,4 +1,5 @@
-"""The local engines for tests: each is started once a test process, when first asked for.
+"""The local engines for tests: each is started once a test process, when first asked for, unless the
+process that started this one lends its own (`tests.support.lending`).
 
 Where one can't run, its tests are skipped, and a line at the end of the run says for each engine
 what was not tested and what to install; with TEST_ENGINES=required (as CI sets) that is a failure
@@ -12,11 +13,12 @@ import contextlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
 import pytest
 
+from tests.support import lending
 from tools.engines.launch import CREDENTIALS, Missing, Name, Running, install, running
 
 NOT_TESTED = "NOT TESTED"
@@ -34,14 +36,31 @@ atexit.register(_open.close)
 
 def engine(name: Name) -> Running:
     """The running engine of this test process."""
-    if name not in _started and name not in _reasons:
+    with _told_if_missing(name):
+        return _start(name)
+
+
+def started_url(name: Name) -> str:
+    """Where this process's own engine is. Raises `Missing`."""
+    return _start(name).url
+
+
+def _start(name: Name) -> Running:
+    if name not in _started:
+        _started[name] = _open.enter_context(running(name))
+    return _started[name]
+
+
+@contextlib.contextmanager
+def _told_if_missing(name: Name) -> Iterator[None]:
+    """Ends the test where the engine can't run, as every later one that asks for it."""
+    if name not in _reasons:
         try:
-            _started[name] = _open.enter_context(running(name))
+            yield
+            return
         except Missing as missing:
             _reasons[name] = _in_one_line(str(missing))
-    if name in _reasons:
-        not_tested(f"{_USED_FOR[name]} ({name})", _reasons[name])
-    return _started[name]
+    not_tested(f"{_USED_FOR[name]} ({name})", _reasons[name])
 
 
 def require(what: str) -> None:
@@ -93,7 +112,8 @@ def url(name: Name) -> str:
     """Where the engine of this test process is, or that of the one which started it."""
     key = f"TEST_URL_{name.upper()}"
     if key not in os.environ:
-        os.environ[key] = engine(name).url
+        with _told_if_missing(name):
+            os.environ[key] = lending.borrow(name) or started_url(name)
     return os.environ[key]
 
 
