@@ -69,17 +69,11 @@ class Terminal:
         assert ended.code == 0, ended.err
         return ended
 
-    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+    def start(self, *arguments: str | Path) -> warm.Started:
+        """A command that goes on; its output is read from `stdout`, its errors are in `errors`."""
         with (self.folder / "err.txt").open("a") as errors:
-            return subprocess.Popen(
-                [*COMMAND, *map(str, arguments)],
-                cwd=self.folder,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            )
+            given = [*map(str, arguments)]
+            return warm.start(given, cwd=self.folder, env=self.environment, stderr=errors)
 
     @contextlib.contextmanager
     def serving(self, *arguments: str | Path) -> Iterator[Served]:
@@ -96,8 +90,7 @@ class Terminal:
                 process.wait(PATIENCE_S)
             finally:
                 process.kill()
-                if process.stdout is not None:
-                    process.stdout.close()
+                process.stdout.close()
 
     def errors(self) -> str:
         """What the processes started here wrote to stderr."""
@@ -117,14 +110,13 @@ def terminal_on_dynamodb(folder: Path) -> Terminal:
 class Served:
     """A running server; `url` is where it says it is."""
 
-    def __init__(self, process: subprocess.Popen[str], terminal: Terminal) -> None:
+    def __init__(self, process: warm.Started, terminal: Terminal) -> None:
         self.process = process
         self._terminal = terminal
         self.output = ""
         self.url = ""
 
     def wait_until_open(self) -> None:
-        assert self.process.stdout is not None
         for line in self.process.stdout:
             self.output += line
             found = re.search(r"API\s+(http://\S+)/products", line)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import subprocess
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +23,7 @@ from storekeeper.store.sqlite.streaming import state
 from tests.cli.terminal import Terminal, eventually
 from tests.contract.engines import sqlite
 from tests.streaming.buckets import endpoint, new_bucket, settings_of
+from tests.support import warm
 from tests.support.order_worker import SKUS
 from tests.support.processes import lines_of, process, wait_for
 from tests.support.scratch import on_disk
@@ -51,14 +52,15 @@ class Drill:
         self.acknowledged: dict[str, float] = {}
 
     @contextlib.contextmanager
-    def streaming(self) -> Iterator[subprocess.Popen[str]]:
+    def streaming(self) -> Iterator[warm.Started]:
         """The command beside the shop, ended by the block or killed after it."""
         stream = self.terminal.start("backup", "--continuous", "--database", str(self.database))
         try:
             yield stream
         finally:
             stream.kill()
-            stream.communicate()
+            stream.wait()
+            stream.stdout.close()
 
     def order(self, name: str) -> None:
         """Until the process that takes the orders is killed."""
@@ -138,6 +140,6 @@ async def test_after_kills_of_shop_and_stream_each_order_older_than_the_lag_is_r
     with drill.streaming() as stream:
         drill.order("last")
         eventually(lambda: drill.safe_until() > max(drill.acknowledged.values()))
-        stream.terminate()
+        stream.send_signal(signal.SIGTERM)
         assert stream.wait(30) == 0, drill.terminal.errors()
     assert drill.acknowledged.keys() <= drill.restored_by_hand("at-the-end")

@@ -2,11 +2,11 @@
 
 Most of what a short command costs is Python's start and the imports, and tests run hundreds. So
 one process imports the program once and forks for each command: still a process with its own
-folder, environment, pipes and exit code, which shares nothing with the tester.
+folder, environment, pipes and exit code, which shares nothing with the tester and can be killed.
 
 What a user starts is different in that nothing is imported yet. What that could hide is seen by
-the commands that tests start in the usual way: all servers, and all with an interpreter's own
-settings in their environment.
+the commands that tests start in the usual way: those of `tests/deploy` and `tests/operation`, of
+scripts, and all with an interpreter's own settings in their environment.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import json
 import os
 import pkgutil
 import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -37,6 +38,7 @@ from storekeeper.cli.commands import app
 # Read by the interpreter at its start, so that a process that runs already can't heed them.
 OF_THE_START = ("PYTHON", "LC_", "LANG", "TZ")
 LONGEST_REQUEST = 1 << 20
+LONGEST_ANSWER = 32
 
 
 def is_for_a_start(environment: Mapping[str, str]) -> bool:
@@ -44,20 +46,69 @@ def is_for_a_start(environment: Mapping[str, str]) -> bool:
     return any(name.startswith(OF_THE_START) for name in environment)
 
 
+class Started:
+    """A command that runs: as much of `subprocess.Popen` as tests need. What it writes is read from
+    `stdout`."""
+
+    def __init__(self, answers: socket.socket, stdout: IO[str]) -> None:
+        self._answers = answers
+        self.stdout = stdout
+        self.pid = int(answers.recv(LONGEST_ANSWER))
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit code, or None while it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, negative for a signal. Raises `subprocess.TimeoutExpired`."""
+        if self.returncode is None:
+            ready, _, _ = select.select([self._answers], [], [], timeout)
+            if not ready:
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
+            self.returncode = int(self._answers.recv(LONGEST_ANSWER))
+            self._answers.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
 def run(
     arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdin: str, timeout_s: float
 ) -> subprocess.CompletedProcess[str]:
     """What `subprocess.run([python, "-m", "storekeeper", *arguments])` would answer."""
-    request = {"arguments": list(arguments), "cwd": str(cwd), "env": dict(env)}
     with (
         tempfile.TemporaryFile("w+") as out,
         tempfile.TemporaryFile("w+") as err,
         _fed(stdin) as read,
     ):
-        code = _answer(request, (read.fileno(), out.fileno(), err.fileno()), timeout_s)
+        answers = _ask(arguments, cwd, env, (read.fileno(), out.fileno(), err.fileno()))
+        started = Started(answers, out)
+        try:
+            code = started.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            raise
         for file in (out, err):
             file.seek(0)
         return subprocess.CompletedProcess(arguments, code, out.read(), err.read())
+
+
+def start(
+    arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], stderr: IO[str]
+) -> Started:
+    """What `subprocess.Popen` of the same would, without any input and with a pipe to read from."""
+    read, write = os.pipe()
+    with Path(os.devnull).open() as nothing, os.fdopen(write, "wb") as pipe:
+        answers = _ask(arguments, cwd, env, (nothing.fileno(), pipe.fileno(), stderr.fileno()))
+    return Started(answers, os.fdopen(read))
 
 
 @contextlib.contextmanager
@@ -79,21 +130,17 @@ def _fed(text: str) -> Iterator[IO[bytes]]:
         feeding.join()
 
 
-def _answer(request: object, files: tuple[int, ...], timeout_s: float) -> int:
-    """The exit code of what is asked for; kills it when that takes too long."""
-    ours, theirs = socket.socketpair()
-    with ours, ours.makefile() as answers:
-        with theirs:
-            packed = json.dumps(request).encode()
-            socket.send_fds(_forking(), [packed], [*files, theirs.fileno()])
-        ours.settimeout(timeout_s)
-        pid = int(answers.readline())
-        try:
-            code = int(answers.readline())
-        except TimeoutError:
-            os.kill(pid, signal.SIGKILL)
-            raise
-    return code
+def _ask(
+    arguments: Sequence[str], cwd: Path, env: Mapping[str, str], streams: tuple[int, ...]
+) -> socket.socket:
+    """Starts a command with these for its input, output and errors; where it is told of, first its
+    process id, then its exit code."""
+    request = {"arguments": list(arguments), "cwd": str(cwd), "env": dict(env)}
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        packed = json.dumps(request).encode()
+        socket.send_fds(_forking(), [packed], [*streams, theirs.fileno()])
+    return ours
 
 
 @functools.cache
@@ -140,9 +187,9 @@ def _mind(request: dict[str, Any], files: list[int]) -> None:
     if pid := os.fork():
         for file in streams:
             os.close(file)
-        os.write(answers, f"{pid}\n".encode())
+        os.write(answers, str(pid).encode())
         _, status = os.waitpid(pid, 0)
-        os.write(answers, f"{os.waitstatus_to_exitcode(status)}\n".encode())
+        os.write(answers, str(os.waitstatus_to_exitcode(status)).encode())
         os._exit(0)
     os.close(answers)
     for number, file in enumerate(streams):
