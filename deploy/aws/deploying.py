@@ -15,7 +15,7 @@ from typing import Any
 import botocore.exceptions as failures
 
 from deploy.aws.assembly import Made
-from deploy.aws.fixed import GUARD
+from deploy.aws.fixed import GUARD, OPTIONAL
 
 POLL_S = 5.0
 # CloudFormation watches the alarms for so long after an update.
@@ -56,21 +56,54 @@ class Formation:
     def put(self, stack: Made, parameters: Mapping[str, str]) -> dict[str, str]:
         """Makes or updates the stack, waits for it, and answers its outputs.
 
-        What guards against deletion is switched on when all of a new stack is there: a first try
-        that fails could not be taken back otherwise.
+        What guards against deletion is switched on when all that is new is there: a try that fails
+        could not be taken back otherwise. What was there keeps its guard meanwhile.
         """
         before = self._settled(stack)
-        is_guarded = GUARD in stack.parameters
-        if before is None and is_guarded:
-            self._change(stack, {**parameters, GUARD: "false"}, None)
-            self._change(stack, {**parameters, GUARD: "true"}, {})
-        else:
-            self._change(stack, {**parameters, GUARD: "true"} if is_guarded else parameters, before)
+        first = stack
+        if stack.is_guarded:
+            parameters = {**parameters, GUARD: "true"}
+            first = stack.without_guard(self._there(stack.name) if before else ())
+        self._change(first, parameters, before)
+        if first is not stack:
+            self._change(stack, parameters, {})
         # Also where nothing changes: the run that made the stack may have been broken off.
         self._client.update_termination_protection(
             StackName=stack.name, EnableTerminationProtection=stack.is_protected
         )
         return self.outputs(stack.name)
+
+    def remove_unused(self, name: str) -> None:
+        """Removes a stack that no other needs any more, if it is there. One that holds data stays,
+        and that is told."""
+        found = self._described(name)
+        if found is None or found["StackStatus"] == _NAMED:
+            return
+        if not self._wait(name, "stack", self._whole_status_of_stack):
+            return
+        held = [id for id, kind in self._there(name).items() if kind in DATA]
+        if held:
+            self._tell(f"{name}: not used any more; it stays, as {', '.join(held)} may hold data")
+            return
+        self._tell(f"{name}: not used any more, removing it")
+        self._client.update_termination_protection(
+            StackName=name, EnableTerminationProtection=False
+        )
+        token = str(uuid.uuid4())
+        self._client.delete_stack(StackName=name, ClientRequestToken=token)
+        self._wait(name, "stack", self._whole_status_of_stack)
+        if self._described(name) is not None:
+            self._require_done(name, token)
+
+    def _there(self, name: str) -> dict[str, str]:
+        """What the stack has: types by logical id."""
+        pages = self._client.get_paginator("list_stack_resources").paginate(StackName=name)
+        return {
+            one["LogicalResourceId"]: one["ResourceType"]
+            for page in pages
+            for one in page["StackResourceSummaries"]
+            if one["ResourceStatus"] != "DELETE_COMPLETE"
+        }
 
     def _change(
         self, stack: Made, parameters: Mapping[str, str], before: Mapping[str, Any] | None
@@ -255,11 +288,16 @@ def deploy(
     upload: Callable[[str], str],
 ) -> dict[str, dict[str, str]]:
     """All stacks, in order; their outputs by part. `upload` brings the release into the bucket of
-    that name, before the machines that need it, and answers its hash."""
+    that name, before the machines that need it, and answers its hash. What is switched off goes last,
+    when nothing uses it any more."""
     outputs: dict[str, dict[str, str]] = {}
     for stack in found:
         parameters = {}
         if stack.part == "compute":
             parameters["Release"] = upload(outputs["releases"]["BucketName"])
         outputs[stack.part] = formation.put(stack, parameters)
+    prefix = found[0].name.removesuffix(found[0].part)
+    for part in OPTIONAL:
+        if part not in outputs:
+            formation.remove_unused(prefix + part)
     return outputs
