@@ -44,13 +44,20 @@ class DeploymentError(Exception):
 
 
 class Formation:
-    """CloudFormation, for one environment. `tell` gets a line for each thing that happens."""
+    """CloudFormation, for one environment. `tell` gets a line for each thing that happens.
+    `despite_alarms`: none takes an update back, for one that mends what rings already."""
 
     def __init__(
-        self, client: Any, tell: Callable[[str], None], *, poll_seconds: float = POLL_S
+        self,
+        client: Any,
+        tell: Callable[[str], None],
+        *,
+        despite_alarms: bool = False,
+        poll_seconds: float = POLL_S,
     ) -> None:
         self._client = client
         self._tell = tell
+        self._despite_alarms = despite_alarms
         self._poll_s = poll_seconds
 
     def put(self, stack: Made, parameters: Mapping[str, str]) -> dict[str, str]:
@@ -169,7 +176,7 @@ class Formation:
             ],
         }
         if before is not None:
-            wanted |= rollback_of(before)
+            wanted |= rollback_of(before, despite_alarms=self._despite_alarms)
         made = self._client.create_change_set(**wanted)
         found = self._wait(made["Id"], "change set", self._status_of_change_set)
         if found["Status"] != "FAILED":
@@ -267,16 +274,21 @@ def _remedy(status: str, name: str) -> str:
     )
 
 
-def rollback_of(before: Mapping[str, Any]) -> dict[str, Any]:
-    """The alarms that the stack itself says take an update of it back."""
+def rollback_of(before: Mapping[str, Any], *, despite_alarms: bool = False) -> dict[str, Any]:
+    """The alarms that the stack itself says take an update of it back. None of them has to be said
+    too: CloudFormation remembers those of the update before."""
     outputs = {one["OutputKey"]: one["OutputValue"] for one in before.get("Outputs", ())}
     alarms = [arn for arn in outputs.get("RollbackAlarms", "").split(",") if arn]
     if not alarms:
         return {}
     return {
         "RollbackConfiguration": {
-            "RollbackTriggers": [{"Arn": arn, "Type": "AWS::CloudWatch::Alarm"} for arn in alarms],
-            "MonitoringTimeInMinutes": WATCH_MINUTES,
+            "RollbackTriggers": [
+                {"Arn": arn, "Type": "AWS::CloudWatch::Alarm"}
+                for arn in alarms
+                if not despite_alarms
+            ],
+            "MonitoringTimeInMinutes": 0 if despite_alarms else WATCH_MINUTES,
         }
     }
 

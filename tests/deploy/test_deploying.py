@@ -19,6 +19,7 @@ NAME = "storekeeper-test-data"
 ID = f"arn:aws:cloudformation:eu-west-1:123456789012:stack/{NAME}/1"
 CHANGES = f"arn:aws:cloudformation:eu-west-1:123456789012:changeSet/{NAME}/1"
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+ALARM = "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:update-faults"
 TABLE = "AWS::DynamoDB::Table"
 # When all of the stack is there.
 ON = {"Fn::If": ["IsGuarded", True, False]}
@@ -38,7 +39,7 @@ def guarded(**tables: object) -> Made:
 class CloudFormation:
     """A client whose answers are set beforehand, in the order in which they are asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, despite_alarms: bool = False) -> None:
         self.client = botocore.session.get_session().create_client(
             "cloudformation",
             region_name="eu-west-1",
@@ -48,7 +49,9 @@ class CloudFormation:
         self.stub = Stubber(self.client)
         self.tokens: list[str] = []
         self.told: list[str] = []
-        self.formation = Formation(self.client, self.told.append, poll_seconds=0)
+        self.formation = Formation(
+            self.client, self.told.append, despite_alarms=despite_alarms, poll_seconds=0
+        )
         self.client.meta.events.register(
             "provide-client-params.cloudformation.ExecuteChangeSet",
             lambda params, **_: self.tokens.append(params["ClientRequestToken"]),
@@ -64,6 +67,12 @@ class CloudFormation:
             else:
                 stack = {"StackName": NAME, "StackStatus": status, "CreationTime": NOW}
                 self.stub.add_response("describe_stacks", {"Stacks": [stack]})
+
+    def is_watched(self) -> None:
+        """It is told once of the stack that it has an alarm which takes updates back."""
+        there = {"StackName": NAME, "StackStatus": "UPDATE_COMPLETE", "CreationTime": NOW}
+        named = [{"OutputKey": "RollbackAlarms", "OutputValue": ALARM}]
+        self.stub.add_response("describe_stacks", {"Stacks": [{**there, "Outputs": named}]})
 
     def has(self, **resources: str) -> None:
         """What is told of the stack's resources: types by name."""
@@ -98,7 +107,7 @@ class CloudFormation:
                 {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
             ],
         }
-        if rollback:
+        if rollback is not None:
             watched = {"RollbackTriggers": rollback, "MonitoringTimeInMinutes": ANY}
             wanted["RollbackConfiguration"] = watched
         self.stub.add_response("create_change_set", {"Id": CHANGES, "StackId": ID}, wanted)
@@ -274,15 +283,25 @@ def test_what_is_switched_off_and_holds_data_stays(aws: CloudFormation) -> None:
 
 def test_an_update_goes_back_by_the_alarms_that_the_stack_names(aws: CloudFormation) -> None:
     """Else a release that answers with errors would stay."""
-    alarm = "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:update-faults"
-    there = {"StackName": NAME, "StackStatus": "UPDATE_COMPLETE", "CreationTime": NOW}
-    named = [{"OutputKey": "RollbackAlarms", "OutputValue": alarm}]
-    aws.stub.add_response("describe_stacks", {"Stacks": [{**there, "Outputs": named}]})
-    aws.changes("UPDATE", rollback=[{"Arn": alarm, "Type": "AWS::CloudWatch::Alarm"}])
+    aws.is_watched()
+    aws.changes("UPDATE", rollback=[{"Arn": ALARM, "Type": "AWS::CloudWatch::Alarm"}])
     aws.is_("UPDATE_COMPLETE", "UPDATE_COMPLETE")
     aws.protects()
     aws.is_("UPDATE_COMPLETE")
     aws.formation.put(STACK, {})
+
+
+def test_an_update_that_mends_what_rings_is_not_taken_back_by_it() -> None:
+    """With no word of alarms CloudFormation would take those of the update before."""
+    aws = CloudFormation(despite_alarms=True)
+    with aws.stub:
+        aws.is_watched()
+        aws.changes("UPDATE", rollback=[])
+        aws.is_("UPDATE_COMPLETE", "UPDATE_COMPLETE")
+        aws.protects()
+        aws.is_("UPDATE_COMPLETE")
+        aws.formation.put(STACK, {})
+        aws.stub.assert_no_pending_responses()
 
 
 @pytest.mark.parametrize(
