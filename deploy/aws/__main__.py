@@ -22,6 +22,10 @@ Names = Annotated[list[str], typer.Argument(help="Environments.")]
 Environments = Annotated[Path, typer.Option(help="The folder with their files, NAME.toml.")]
 Folder = Annotated[Path, typer.Option(help="Where templates and releases are put.")]
 Endpoint = Annotated[str, typer.Option(help="Another endpoint than AWS's own: a local engine.")]
+Despite = Annotated[
+    bool,
+    typer.Option("--despite-alarms", help="No alarm takes it back: it mends what rings already."),
+]
 Hash = Annotated[str, typer.Option(help="Go (back) to the release of this hash.")]
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -51,6 +55,7 @@ def deploy(
     environments: Environments = FOLDER,
     endpoint: Endpoint = "",
     release: Hash = "",
+    despite_alarms: Despite = False,
 ) -> None:
     """Make the environment, or update it."""
     from deploy.aws import deploying
@@ -64,7 +69,9 @@ def deploy(
         )
     account = Account(given.region, endpoint)
     print(f"{given.name} goes to the account {account.require()}")
-    formation = deploying.Formation(account.client("cloudformation"), print)
+    formation = deploying.Formation(
+        account.client("cloudformation"), print, despite_alarms=despite_alarms
+    )
     if release:
         bucket = formation.outputs(f"{given.prefix}releases").get("BucketName", "")
         account.require_release(release, bucket)

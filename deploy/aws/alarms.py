@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from deploy.aws import machines
+from deploy.aws import machines, runbook
 from deploy.aws.rights import MACHINE_NAMESPACE
 from deploy.aws.settings import Environment
 from storekeeper.store.dynamodb.rights import OF_LOG
@@ -67,13 +67,8 @@ def waking_rule(given: Environment, names: Sequence[str]) -> str:
     return " OR ".join(f'ALARM("{given.prefix}{name}")' for name in sorted(names) if name in WAKING)
 
 
-def runbook(given: Environment, name: str) -> str:
-    """Where it stands what to do."""
-    return f"{given.runbooks}#{name}"
-
-
 def _named(given: Environment, name: str, properties: Properties) -> Properties:
-    text = f"{properties['AlarmDescription']} What to do: {runbook(given, name)}"
+    text = f"{properties['AlarmDescription']} What to do: {runbook.link(given, name)}"
     return {**properties, "AlarmName": given.prefix + name, "AlarmDescription": text}
 
 

@@ -53,7 +53,7 @@ def add_stacks(app: cdk.App, given: Environment, routes: Sequence[Route]) -> Non
         notifications=notifications,
         permissions=permissions,
         releases=releases,
-        places=_places(data, notifications, secrets, identity, cache),
+        places=_places(given, data, notifications, secrets, identity, cache),
     )
     gateway = Gateway(
         app, given, network=network, compute=compute, identity=identity, routes=routes
@@ -74,6 +74,7 @@ def synthesize(
 
 
 def _places(
+    given: Environment,
     data: Data,
     notifications: Notifications,
     secrets: Secrets,
@@ -85,9 +86,9 @@ def _places(
         stock_topic=notifications.stock.topic_arn,
         files_bucket=data.bucket_name("files"),
         signing_keys=secrets.signing.ref,
-        cache_password=secrets.cache_password.ref if secrets.cache_password else "",
+        cache_password=secrets.cache_password.ref if cache else "",
         cache_address=cache.address if cache else "",
-        mail_password=secrets.mail_password.ref if secrets.mail_password else "",
+        mail_password=secrets.mail_password.ref if given.mail else "",
         user_pool=identity.pool.ref if identity else "",
         client=identity.client.ref if identity else "",
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from deploy.aws.fixed import GUARD, GUARDED
 
 
 class Made(NamedTuple):
@@ -24,8 +26,33 @@ class Made(NamedTuple):
         return found
 
     @property
-    def parameters(self) -> frozenset[str]:
-        return frozenset(json.loads(self.template).get("Parameters", ()))
+    def is_guarded(self) -> bool:
+        """Whether something of it refuses to be deleted."""
+        return GUARD in json.loads(self.template).get("Parameters", ())
+
+    def without_guard(self, there: Collection[str]) -> Made:
+        """As it is while resources are made that aren't `there` yet: those can be deleted. The stack
+        itself where it has no such."""
+        template = json.loads(self.template)
+        resources = {
+            name: one if name in there else _deletable(one)
+            for name, one in template["Resources"].items()
+        }
+        if resources == template["Resources"]:
+            return self
+        text = json.dumps({**template, "Resources": resources}, separators=(",", ":"))
+        return self._replace(template=text)
+
+
+def _deletable(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_deletable(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    match value.get("Fn::If"):
+        case [condition, _, no] if condition == GUARDED:
+            return no
+    return {name: _deletable(one) for name, one in value.items()}
 
 
 def stacks(folder: Path) -> list[Made]:

@@ -34,6 +34,8 @@ KEPT_MONTHS = 6
 MESSAGES_OF_ORDER = 2
 # docs/cloudwatch.md: metrics of the shop at most; and those of machines.
 METRICS = 26 + 2
+# Keys, and the passwords for the cache and for mail, which are there without them too.
+SECRETS = 3
 
 
 class Cost(NamedTuple):
@@ -151,11 +153,10 @@ def _watching(given: Environment, prices: Mapping[str, Any], requests: int, mach
 def _small(given: Environment, prices: Mapping[str, Any], orders_a_minute: int) -> float:
     messages = orders_a_minute * MINUTES * MESSAGES_OF_ORDER
     fixed = prices["fixed"]
-    secrets = 1 + given.cache + (given.mail is not None)
     return float(
         messages / 1e6 * prices["requests"]["sns_million"]
         + fixed["key_month"]
-        + secrets * fixed["secret_month"]
+        + SECRETS * fixed["secret_month"]
     )
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from deploy.aws import machines
+from deploy.aws import machines, runbook
 from deploy.aws.alarms import AWAY, ERRORS, ORDERS, Watched
 from deploy.aws.rights import MACHINE_NAMESPACE
 from deploy.aws.settings import Environment
@@ -15,6 +15,8 @@ from storekeeper.telemetry import alarms as of_shop
 from storekeeper.telemetry.metrics import OUTCOMES
 
 COLUMNS, WIDTH, HEIGHT = 3, 8, 6
+# Of the runbook, under the graphs; longer text is scrolled.
+TEXT_HEIGHT = 24
 # Namespace, name, then dimensions in turn, then how it is drawn.
 Line = list[Any]
 Graph = tuple[str, str, list[Line]]
@@ -35,7 +37,15 @@ def body(given: Environment, at: Watched) -> str:
         }
         for place, widget in enumerate(widgets)
     ]
-    return json.dumps({"widgets": placed})
+    written = {
+        "type": "text",
+        "x": 0,
+        "y": -(-len(widgets) // COLUMNS) * HEIGHT,
+        "width": COLUMNS * WIDTH,
+        "height": TEXT_HEIGHT,
+        "properties": {"markdown": runbook.text(given)},
+    }
+    return json.dumps({"widgets": [*placed, written]}, ensure_ascii=False)
 
 
 def _of_traffic(given: Environment, at: Watched) -> Sequence[Graph]:

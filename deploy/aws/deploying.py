@@ -15,7 +15,7 @@ from typing import Any
 import botocore.exceptions as failures
 
 from deploy.aws.assembly import Made
-from deploy.aws.fixed import GUARD
+from deploy.aws.fixed import GUARD, OPTIONAL
 
 POLL_S = 5.0
 # CloudFormation watches the alarms for so long after an update.
@@ -44,33 +44,73 @@ class DeploymentError(Exception):
 
 
 class Formation:
-    """CloudFormation, for one environment. `tell` gets a line for each thing that happens."""
+    """CloudFormation, for one environment. `tell` gets a line for each thing that happens.
+    `despite_alarms`: none takes an update back, for one that mends what rings already."""
 
     def __init__(
-        self, client: Any, tell: Callable[[str], None], *, poll_seconds: float = POLL_S
+        self,
+        client: Any,
+        tell: Callable[[str], None],
+        *,
+        despite_alarms: bool = False,
+        poll_seconds: float = POLL_S,
     ) -> None:
         self._client = client
         self._tell = tell
+        self._despite_alarms = despite_alarms
         self._poll_s = poll_seconds
 
     def put(self, stack: Made, parameters: Mapping[str, str]) -> dict[str, str]:
         """Makes or updates the stack, waits for it, and answers its outputs.
 
-        What guards against deletion is switched on when all of a new stack is there: a first try
-        that fails could not be taken back otherwise.
+        What guards against deletion is switched on when all that is new is there: a try that fails
+        could not be taken back otherwise. What was there keeps its guard meanwhile.
         """
         before = self._settled(stack)
-        is_guarded = GUARD in stack.parameters
-        if before is None and is_guarded:
-            self._change(stack, {**parameters, GUARD: "false"}, None)
-            self._change(stack, {**parameters, GUARD: "true"}, {})
-        else:
-            self._change(stack, {**parameters, GUARD: "true"} if is_guarded else parameters, before)
+        first = stack
+        if stack.is_guarded:
+            parameters = {**parameters, GUARD: "true"}
+            first = stack.without_guard(self._there(stack.name) if before else ())
+        self._change(first, parameters, before)
+        if first is not stack:
+            self._change(stack, parameters, {})
         # Also where nothing changes: the run that made the stack may have been broken off.
         self._client.update_termination_protection(
             StackName=stack.name, EnableTerminationProtection=stack.is_protected
         )
         return self.outputs(stack.name)
+
+    def remove_unused(self, name: str) -> None:
+        """Removes a stack that no other needs any more, if it is there. One that holds data stays,
+        and that is told."""
+        found = self._described(name)
+        if found is None or found["StackStatus"] == _NAMED:
+            return
+        if not self._wait(name, "stack", self._whole_status_of_stack):
+            return
+        held = [id for id, kind in self._there(name).items() if kind in DATA]
+        if held:
+            self._tell(f"{name}: not used any more; it stays, as {', '.join(held)} may hold data")
+            return
+        self._tell(f"{name}: not used any more, removing it")
+        self._client.update_termination_protection(
+            StackName=name, EnableTerminationProtection=False
+        )
+        token = str(uuid.uuid4())
+        self._client.delete_stack(StackName=name, ClientRequestToken=token)
+        self._wait(name, "stack", self._whole_status_of_stack)
+        if self._described(name) is not None:
+            self._require_done(name, token)
+
+    def _there(self, name: str) -> dict[str, str]:
+        """What the stack has: types by logical id."""
+        pages = self._client.get_paginator("list_stack_resources").paginate(StackName=name)
+        return {
+            one["LogicalResourceId"]: one["ResourceType"]
+            for page in pages
+            for one in page["StackResourceSummaries"]
+            if one["ResourceStatus"] != "DELETE_COMPLETE"
+        }
 
     def _change(
         self, stack: Made, parameters: Mapping[str, str], before: Mapping[str, Any] | None
@@ -136,7 +176,7 @@ class Formation:
             ],
         }
         if before is not None:
-            wanted |= rollback_of(before)
+            wanted |= rollback_of(before, despite_alarms=self._despite_alarms)
         made = self._client.create_change_set(**wanted)
         found = self._wait(made["Id"], "change set", self._status_of_change_set)
         if found["Status"] != "FAILED":
@@ -234,16 +274,21 @@ def _remedy(status: str, name: str) -> str:
     )
 
 
-def rollback_of(before: Mapping[str, Any]) -> dict[str, Any]:
-    """The alarms that the stack itself says take an update of it back."""
+def rollback_of(before: Mapping[str, Any], *, despite_alarms: bool = False) -> dict[str, Any]:
+    """The alarms that the stack itself says take an update of it back. None of them has to be said
+    too: CloudFormation remembers those of the update before."""
     outputs = {one["OutputKey"]: one["OutputValue"] for one in before.get("Outputs", ())}
     alarms = [arn for arn in outputs.get("RollbackAlarms", "").split(",") if arn]
     if not alarms:
         return {}
     return {
         "RollbackConfiguration": {
-            "RollbackTriggers": [{"Arn": arn, "Type": "AWS::CloudWatch::Alarm"} for arn in alarms],
-            "MonitoringTimeInMinutes": WATCH_MINUTES,
+            "RollbackTriggers": [
+                {"Arn": arn, "Type": "AWS::CloudWatch::Alarm"}
+                for arn in alarms
+                if not despite_alarms
+            ],
+            "MonitoringTimeInMinutes": 0 if despite_alarms else WATCH_MINUTES,
         }
     }
 
@@ -255,11 +300,16 @@ def deploy(
     upload: Callable[[str], str],
 ) -> dict[str, dict[str, str]]:
     """All stacks, in order; their outputs by part. `upload` brings the release into the bucket of
-    that name, before the machines that need it, and answers its hash."""
+    that name, before the machines that need it, and answers its hash. What is switched off goes last,
+    when nothing uses it any more."""
     outputs: dict[str, dict[str, str]] = {}
     for stack in found:
         parameters = {}
         if stack.part == "compute":
             parameters["Release"] = upload(outputs["releases"]["BucketName"])
         outputs[stack.part] = formation.put(stack, parameters)
+    prefix = found[0].name.removesuffix(found[0].part)
+    for part in OPTIONAL:
+        if part not in outputs:
+            formation.remove_unused(prefix + part)
     return outputs

@@ -5,8 +5,10 @@ from __future__ import annotations
 CIDR = "10.20.0.0/16"
 APP_PORT = 8_000
 ZONES = 2
-# The parameter of stacks with something that can't be deleted while it is "true".
-GUARD = "Guarded"
+# The parameter of stacks with something that can't be deleted while it is "true", and the condition.
+GUARD, GUARDED = "Guarded", "IsGuarded"
+# Stacks that an environment may be without.
+OPTIONAL = ("cache", "identity")
 # Where the gateway tells the shop who asks. The balancer's X-Forwarded-For has the gateway's link.
 CLIENT_HEADER = "X-Client-IP"
 # The user pool's groups, and what they make of their members (docs/cognito.md).

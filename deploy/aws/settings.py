@@ -26,6 +26,7 @@ _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{4,190}}$){_LABEL}(\.{_LABEL})+")
 _ZONE = re.compile(r"Z[A-Z0-9]{8,31}")
 _ORIGIN = re.compile(rf"https://{_LABEL}(\.{_LABEL})+(:(?P<port>[0-9]{{1,5}}))?")
+_LINK = re.compile(r"https?://[!-~]+")
 _USER = re.compile(r"[!#-\[\]-~]{1,200}")
 _PLAIN_KEYS = (
     *("name", "region", "domain", "hosted_zone", "size", "currency", "shop_name", "runbooks"),
@@ -103,8 +104,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     shop_name: str = "Storekeeper"
     mail_from: str = ""
     mail: Mail | None = None
-    # Where the runbook is, for links in alarms: an address, or the file's name.
-    runbooks: str = "docs/aws.md"
+    # Where docs/aws.md is, for links in alarms; empty: they lead to the dashboard, which shows it.
+    runbooks: str = ""
 
     def __post_init__(self) -> None:
         for key in _PLAIN_KEYS:
@@ -220,8 +221,11 @@ def _remedy(key: str, value: str) -> str:
             return "give a code of ISO 4217 that is in circulation, such as GBP"
         case "shop_name" if not _is_line(value, _LONGEST_NAME):
             return f"give a name in one line, of up to {_LONGEST_NAME} letters"
-        case "runbooks" if not _is_line(value, _LONGEST_LINK):
-            return f"give the address of docs/aws.md, of up to {_LONGEST_LINK} letters"
+        case "runbooks" if value and not (_LINK.fullmatch(value) and len(value) <= _LONGEST_LINK):
+            return (
+                "give the address of docs/aws.md, such as https://wiki.example.com/aws.md, of up to "
+                f"{_LONGEST_LINK} letters, or leave it out"
+            )
         case "ssh_key" if value and not _is_line(value, 255):
             return "give the name of a key pair of EC2"
     return ""

@@ -6,7 +6,9 @@ updates watch.
 
 from __future__ import annotations
 
+import functools
 import json
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +37,6 @@ UNKNOWN = frozenset(
         "AWS::WAFv2::WebACLAssociation",
     }
 )
-# Attributes that AWS has and it hasn't.
-UNKNOWN_ATTRIBUTES = {("AWS::Cognito::UserPool", "ProviderURL")}
 STAND_IN = "not-made-here"
 
 
@@ -62,14 +62,17 @@ class Aws:
         )
 
     def known(self, folder: Path) -> list[Made]:
-        """The stacks of an assembly as far as they can be made here, with a zone for their domain,
-        which an operator has before there is a shop."""
-        made = self.client("route53").create_hosted_zone(
-            Name="example.com", CallerReference=folder.name
-        )
-        zone = str(made["HostedZone"]["Id"]).rpartition("/")[2]
+        """The stacks of an assembly as far as they can be made here."""
         reduced = [known(one) for one in stacks(folder)]
-        return [one._replace(template=one.template.replace(ZONE, zone)) for one in reduced]
+        return [one._replace(template=one.template.replace(ZONE, self.zone)) for one in reduced]
+
+    @functools.cached_property
+    def zone(self) -> str:
+        """For the domain; an operator has it before there is a shop."""
+        made = self.client("route53").create_hosted_zone(
+            Name="example.com", CallerReference=str(uuid.uuid4())
+        )
+        return str(made["HostedZone"]["Id"]).rpartition("/")[2]
 
 
 def known(stack: Made) -> Made:
@@ -77,13 +80,10 @@ def known(stack: Made) -> Made:
     template = json.loads(stack.template)
     resources = template["Resources"]
     left_out = {name for name, one in resources.items() if not _is_known(one)}
-    kinds = {name: one["Type"] for name, one in resources.items()}
     template["Resources"] = {
-        name: _without(one, left_out, kinds)
-        for name, one in resources.items()
-        if name not in left_out
+        name: _without(one, left_out) for name, one in resources.items() if name not in left_out
     }
-    template["Outputs"] = _without(template.get("Outputs", {}), left_out, kinds)
+    template["Outputs"] = _without(template.get("Outputs", {}), left_out)
     return stack._replace(template=json.dumps(template))
 
 
@@ -94,19 +94,17 @@ def _is_known(resource: dict[str, Any]) -> bool:
     return kind not in UNKNOWN and not is_computed
 
 
-def _without(value: Any, left_out: set[str], kinds: dict[str, str]) -> Any:
+def _without(value: Any, left_out: set[str]) -> Any:
     if isinstance(value, list):
-        return [_without(one, left_out, kinds) for one in value]
+        return [_without(one, left_out) for one in value]
     if not isinstance(value, dict):
         return value
     if value.get("Ref") in left_out:
         return STAND_IN
     match value.get("Fn::GetAtt"):
-        case [name, attribute] if (
-            name in left_out or (kinds.get(name), attribute) in UNKNOWN_ATTRIBUTES
-        ):
+        case [name, _] if name in left_out:
             return STAND_IN
-    found = {name: _without(one, left_out, kinds) for name, one in value.items()}
+    found = {name: _without(one, left_out) for name, one in value.items()}
     if isinstance(found.get("DependsOn"), list):
         found["DependsOn"] = [one for one in found["DependsOn"] if one not in left_out]
     return found

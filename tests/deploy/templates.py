@@ -70,10 +70,7 @@ def synthesized(folder: Path) -> Path:
 
 def _synthesize(folder: Path) -> None:
     made = subprocess.run(
-        [
-            *(sys.executable, "-m", "deploy.aws", "synth", *NAMES, LIVED_IN),
-            *("--output", str(folder), "--environments", str(ENVIRONMENTS)),
-        ],
+        [sys.executable, "-m", "tests.deploy.switches", str(folder)],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -38,6 +38,14 @@ def made(assembly: Assembly) -> dict[str, dict[str, Any]]:
     return {one["AlarmName"].removeprefix(PREFIX): one for one in found}
 
 
+def widgets(assembly: Assembly) -> list[dict[str, Any]]:
+    """Of the dashboard."""
+    body = assembly.the("monitoring", "CloudWatch::Dashboard")["DashboardBody"]
+    parts = body["Fn::Join"][1]
+    found = json.loads("".join(part if isinstance(part, str) else "NAME" for part in parts))
+    return list(found["widgets"])
+
+
 def sent() -> set[str]:
     """All figures that the shop sends."""
     found = {family.name for family in Metrics().registry.collect()}
@@ -64,12 +72,28 @@ def test_each_tells_operators_and_links_to_a_part_of_the_runbook(full: Assembly)
     of_updates = full.of_type("compute", "CloudWatch::Alarm").values()
     assert len(of_updates) == 2
     for one in (*made(full).values(), *of_updates, composite):
-        link = one["AlarmDescription"].rpartition("What to do: docs/aws.md#")[2]
+        link = one["AlarmDescription"].rpartition("What to do: https://wiki.example.com/aws.md#")[2]
         assert link == one["AlarmName"].removeprefix(PREFIX)
         assert link in headings
     for one in (*made(full).values(), *of_updates):
         assert "OperationsTopic" in json.dumps(one["AlarmActions"])
         assert one["OKActions"] == one["AlarmActions"]
+
+
+def test_who_names_no_runbook_is_led_to_the_dashboard_which_shows_it(least: Assembly) -> None:
+    dashboard = least.the("monitoring", "CloudWatch::Dashboard")
+    (text,) = (one["properties"]["markdown"] for one in widgets(least) if one["type"] == "text")
+    # Of this environment, and with no link that leads nowhere on the console.
+    assert "the dashboard `storekeeper-least-shop`" in text
+    assert "make deploy ENV=least" in text
+    assert not re.findall(r"\bENV\b(?!=)|\]\(", text)
+    for alarm in least.of_type("monitoring", "CloudWatch::Alarm").values():
+        name = alarm["AlarmName"].removeprefix("storekeeper-least-")
+        assert alarm["AlarmDescription"].endswith(
+            f"What to do: {name} at https://us-east-1.console.aws.amazon.com/cloudwatch/home"
+            f"?region=us-east-1#dashboards:name={dashboard['DashboardName']}"
+        )
+        assert f"### {name}\n" in text
 
 
 def test_somebody_is_woken_by_alarms_that_exist(full: Assembly) -> None:
@@ -112,9 +136,6 @@ def test_tables_are_watched_though_dynamodb_is_silent_while_all_is_well(full: As
 
 
 def test_the_dashboard_can_be_read(full: Assembly) -> None:
-    body = full.the("monitoring", "CloudWatch::Dashboard")["DashboardBody"]
-    parts = body["Fn::Join"][1]
-    text = "".join(part if isinstance(part, str) else "NAME" for part in parts)
-    titles = [one["properties"]["title"] for one in json.loads(text)["widgets"]]
+    titles = [one["properties"].get("title", "") for one in widgets(full)]
     for subject in ("Requests", "Orders", "Errors", "Cache", "Cost", "Tables: throttled"):
         assert [title for title in titles if title.startswith(subject)], subject

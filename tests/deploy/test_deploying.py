@@ -11,7 +11,6 @@ import botocore.session
 import pytest
 from botocore.stub import ANY, Stubber
 
-from deploy.aws.account import Account
 from deploy.aws.assembly import Made
 from deploy.aws.deploying import DeploymentError, Formation
 
@@ -19,14 +18,27 @@ NAME = "storekeeper-test-data"
 ID = f"arn:aws:cloudformation:eu-west-1:123456789012:stack/{NAME}/1"
 CHANGES = f"arn:aws:cloudformation:eu-west-1:123456789012:changeSet/{NAME}/1"
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+ALARM = "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:update-faults"
+TABLE = "AWS::DynamoDB::Table"
+# When all of the stack is there.
+ON = {"Fn::If": ["IsGuarded", True, False]}
 STACK = Made(NAME, "data", json.dumps({"Resources": {}}), is_protected=True)
-GUARDED = STACK._replace(template=json.dumps({"Resources": {}, "Parameters": {"Guarded": {}}}))
+
+
+def guarded(**tables: object) -> Made:
+    """A stack with these tables; whether each refuses to be deleted."""
+    resources = {
+        name: {"Type": TABLE, "Properties": {"DeletionProtectionEnabled": protection}}
+        for name, protection in tables.items()
+    }
+    template = {"Resources": resources, "Parameters": {"Guarded": {}}}
+    return STACK._replace(template=json.dumps(template, separators=(",", ":")))
 
 
 class CloudFormation:
     """A client whose answers are set beforehand, in the order in which they are asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, despite_alarms: bool = False) -> None:
         self.client = botocore.session.get_session().create_client(
             "cloudformation",
             region_name="eu-west-1",
@@ -36,7 +48,9 @@ class CloudFormation:
         self.stub = Stubber(self.client)
         self.tokens: list[str] = []
         self.told: list[str] = []
-        self.formation = Formation(self.client, self.told.append, poll_seconds=0)
+        self.formation = Formation(
+            self.client, self.told.append, despite_alarms=despite_alarms, poll_seconds=0
+        )
         self.client.meta.events.register(
             "provide-client-params.cloudformation.ExecuteChangeSet",
             lambda params, **_: self.tokens.append(params["ClientRequestToken"]),
@@ -53,22 +67,46 @@ class CloudFormation:
                 stack = {"StackName": NAME, "StackStatus": status, "CreationTime": NOW}
                 self.stub.add_response("describe_stacks", {"Stacks": [stack]})
 
+    def is_watched(self) -> None:
+        """It is told once of the stack that it has an alarm which takes updates back."""
+        there = {"StackName": NAME, "StackStatus": "UPDATE_COMPLETE", "CreationTime": NOW}
+        named = [{"OutputKey": "RollbackAlarms", "OutputValue": ALARM}]
+        self.stub.add_response("describe_stacks", {"Stacks": [{**there, "Outputs": named}]})
+
+    def has(self, **resources: str) -> None:
+        """What is told of the stack's resources: types by name."""
+        found = [
+            {
+                "LogicalResourceId": name,
+                "ResourceType": kind,
+                "ResourceStatus": "CREATE_COMPLETE",
+                "LastUpdatedTimestamp": NOW,
+            }
+            for name, kind in resources.items()
+        ]
+        self.stub.add_response("list_stack_resources", {"StackResourceSummaries": found})
+
     def changes(
-        self, kind: str, *, rollback: list[dict[str, str]] | None = None, **parameters: str
+        self,
+        kind: str,
+        *,
+        rollback: list[dict[str, str]] | None = None,
+        stack: Made | None = None,
+        **parameters: str,
     ) -> None:
-        """A change set of this kind and with these parameters is made and executed. `rollback`: what
-        takes it back."""
+        """A change set of this kind and with these parameters is made and executed, with the template
+        of `stack`. `rollback`: what takes it back."""
         wanted: dict[str, Any] = {
             "StackName": NAME,
             "ChangeSetName": ANY,
             "ChangeSetType": kind,
-            "TemplateBody": ANY,
+            "TemplateBody": stack.template if stack else ANY,
             "Capabilities": ANY,
             "Parameters": [
                 {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
             ],
         }
-        if rollback:
+        if rollback is not None:
             watched = {"RollbackTriggers": rollback, "MonitoringTimeInMinutes": ANY}
             wanted["RollbackConfiguration"] = watched
         self.stub.add_response("create_change_set", {"Id": CHANGES, "StackId": ID}, wanted)
@@ -76,8 +114,8 @@ class CloudFormation:
         self.stub.add_response("describe_change_set", made)
         self.stub.add_response("execute_change_set", {})
 
-    def protects(self) -> None:
-        wanted = {"StackName": NAME, "EnableTerminationProtection": True}
+    def protects(self, *, by: bool = True) -> None:
+        wanted = {"StackName": NAME, "EnableTerminationProtection": by}
         self.stub.add_response("update_termination_protection", {"StackId": ID}, wanted)
 
 
@@ -153,13 +191,29 @@ def test_a_new_stack_refuses_to_be_deleted_only_when_all_of_it_is_there(
 ) -> None:
     """A first try that fails could not be taken back otherwise."""
     aws.is_(None)
-    aws.changes("CREATE", Guarded="false")
+    aws.changes("CREATE", stack=guarded(Commits=False, Users=False), Guarded="true")
     aws.is_("CREATE_COMPLETE", "CREATE_COMPLETE")
-    aws.changes("UPDATE", Guarded="true")
+    aws.changes("UPDATE", stack=guarded(Commits=ON, Users=ON), Guarded="true")
     aws.is_("UPDATE_COMPLETE", "UPDATE_COMPLETE")
     aws.protects()
     aws.is_("UPDATE_COMPLETE")
-    aws.formation.put(GUARDED, {})
+    aws.formation.put(guarded(Commits=ON, Users=ON), {})
+
+
+def test_what_an_update_adds_refuses_to_be_deleted_only_when_it_is_there(
+    aws: CloudFormation,
+) -> None:
+    """Else an update that fails would leave a table whose name the next finds taken. What was there
+    keeps its guard meanwhile."""
+    aws.is_("UPDATE_COMPLETE")
+    aws.has(Commits=TABLE)
+    aws.changes("UPDATE", stack=guarded(Commits=ON, Users=False), Guarded="true")
+    aws.is_("UPDATE_COMPLETE", "UPDATE_COMPLETE")
+    aws.changes("UPDATE", stack=guarded(Commits=ON, Users=ON), Guarded="true")
+    aws.is_("UPDATE_COMPLETE", "UPDATE_COMPLETE")
+    aws.protects()
+    aws.is_("UPDATE_COMPLETE")
+    aws.formation.put(guarded(Commits=ON, Users=ON), {})
 
 
 def test_a_stack_whose_making_was_broken_off_is_protected_though_nothing_changes(
@@ -180,36 +234,98 @@ def test_a_stack_whose_making_was_broken_off_is_protected_though_nothing_changes
 
 
 def test_a_stack_that_is_there_is_never_without_its_guard(aws: CloudFormation) -> None:
+    stack = guarded(Commits=ON)
     aws.is_("UPDATE_ROLLBACK_COMPLETE")
-    aws.changes("UPDATE", Release="1", Guarded="true")
+    aws.has(Commits=TABLE)
+    aws.changes("UPDATE", stack=stack, Release="1", Guarded="true")
     aws.is_("UPDATE_COMPLETE", "UPDATE_COMPLETE")
     aws.protects()
     aws.is_("UPDATE_COMPLETE")
-    aws.formation.put(GUARDED, {"Release": "1"})
+    aws.formation.put(stack, {"Release": "1"})
+
+
+def test_what_is_switched_off_and_holds_nothing_is_removed(aws: CloudFormation) -> None:
+    aws.is_("UPDATE_COMPLETE", "UPDATE_COMPLETE")
+    aws.has(Valkey="AWS::ElastiCache::ServerlessCache")
+    aws.protects(by=False)
+    aws.stub.add_response("delete_stack", {}, {"StackName": NAME, "ClientRequestToken": ANY})
+    aws.is_("DELETE_IN_PROGRESS", None, None)
+    aws.formation.remove_unused(NAME)
+
+
+@pytest.mark.parametrize("statuses", [(None,), ("DELETE_IN_PROGRESS", "DELETE_IN_PROGRESS", None)])
+def test_what_is_gone_already_needs_no_removing(
+    aws: CloudFormation, statuses: tuple[str | None, ...]
+) -> None:
+    """Or goes, as a run before began it and was broken off."""
+    aws.is_(*statuses)
+    aws.formation.remove_unused(NAME)
+
+
+def test_a_removal_that_failed_is_told(aws: CloudFormation) -> None:
+    aws.is_("UPDATE_COMPLETE", "UPDATE_COMPLETE")
+    aws.has(Valkey="AWS::ElastiCache::ServerlessCache")
+    aws.protects(by=False)
+    aws.stub.add_response("delete_stack", {})
+    aws.is_("DELETE_FAILED", "DELETE_FAILED", "DELETE_FAILED")
+    aws.stub.add_response("describe_stack_events", {"StackEvents": []})
+    with pytest.raises(DeploymentError, match=f"{NAME} is DELETE_FAILED"):
+        aws.formation.remove_unused(NAME)
+
+
+def test_what_is_switched_off_and_holds_data_stays(aws: CloudFormation) -> None:
+    aws.is_("UPDATE_COMPLETE", "UPDATE_COMPLETE")
+    aws.has(Pool="AWS::Cognito::UserPool", AppClient="AWS::Cognito::UserPoolClient")
+    aws.formation.remove_unused(NAME)
+    assert aws.told == [f"{NAME}: not used any more; it stays, as Pool may hold data"]
 
 
 def test_an_update_goes_back_by_the_alarms_that_the_stack_names(aws: CloudFormation) -> None:
     """Else a release that answers with errors would stay."""
-    alarm = "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:update-faults"
-    there = {"StackName": NAME, "StackStatus": "UPDATE_COMPLETE", "CreationTime": NOW}
-    named = [{"OutputKey": "RollbackAlarms", "OutputValue": alarm}]
-    aws.stub.add_response("describe_stacks", {"Stacks": [{**there, "Outputs": named}]})
-    aws.changes("UPDATE", rollback=[{"Arn": alarm, "Type": "AWS::CloudWatch::Alarm"}])
+    aws.is_watched()
+    aws.changes("UPDATE", rollback=[{"Arn": ALARM, "Type": "AWS::CloudWatch::Alarm"}])
     aws.is_("UPDATE_COMPLETE", "UPDATE_COMPLETE")
     aws.protects()
     aws.is_("UPDATE_COMPLETE")
     aws.formation.put(STACK, {})
 
 
+def test_an_update_that_mends_what_rings_is_not_taken_back_by_it() -> None:
+    """With no word of alarms CloudFormation would take those of the update before."""
+    aws = CloudFormation(despite_alarms=True)
+    with aws.stub:
+        aws.is_watched()
+        aws.changes("UPDATE", rollback=[])
+        aws.is_("UPDATE_COMPLETE", "UPDATE_COMPLETE")
+        aws.protects()
+        aws.is_("UPDATE_COMPLETE")
+        aws.formation.put(STACK, {})
+        aws.stub.assert_no_pending_responses()
+
+
 @pytest.mark.parametrize(
     "change", [{"Action": "Remove"}, {"Action": "Modify", "Replacement": "True"}]
 )
+@pytest.mark.parametrize(
+    "kind",
+    [TABLE]
+    + [
+        f"AWS::{one}"
+        for one in (
+            "S3::Bucket",
+            "Cognito::UserPool",
+            "SecretsManager::Secret",
+            "Backup::BackupVault",
+            "KMS::Key",
+        )
+    ],
+)
 def test_what_holds_data_is_neither_removed_nor_made_anew(
-    aws: CloudFormation, change: dict[str, str]
+    aws: CloudFormation, kind: str, change: dict[str, str]
 ) -> None:
     aws.is_("UPDATE_COMPLETE")
     aws.stub.add_response("create_change_set", {"Id": CHANGES, "StackId": ID})
-    table = {"LogicalResourceId": "Commits", "ResourceType": "AWS::DynamoDB::Table", **change}
+    table = {"LogicalResourceId": "Commits", "ResourceType": kind, **change}
     made = {
         "ChangeSetId": CHANGES,
         "Status": "CREATE_COMPLETE",
@@ -259,41 +375,3 @@ def test_the_cause_is_this_updates_and_not_one_of_last_month(aws: CloudFormation
     with pytest.raises(DeploymentError) as failed:
         aws.formation.put(STACK, {})
     assert str(failed.value) == f"{NAME} is UPDATE_ROLLBACK_COMPLETE: A: no such key"
-
-
-@pytest.mark.parametrize(
-    ("release", "bucket", "code", "told"),
-    [
-        ("v1.2", "releases", "", "give the hash of a release"),
-        ("0" * 64, "", "", "the environment has no bucket of releases yet"),
-        (
-            "0" * 64,
-            "releases",
-            "404",
-            r"it isn't in the bucket; `aws s3 ls s3://releases/releases/`",
-        ),
-    ],
-)
-def test_a_release_that_is_not_there_is_refused_before_anything_is_done(
-    monkeypatch: pytest.MonkeyPatch, release: str, bucket: str, code: str, told: str
-) -> None:
-    account = Account("eu-west-1")
-    s3 = botocore.session.get_session().create_client("s3", region_name="eu-west-1")
-    monkeypatch.setattr(account, "client", lambda service: s3)
-    with Stubber(s3) as stub:
-        if code:
-            wanted = {"Bucket": bucket, "Key": f"releases/{release}.tar.gz"}
-            stub.add_client_error("head_object", code, expected_params=wanted)
-        with pytest.raises(DeploymentError, match=told):
-            account.require_release(release, bucket)
-        stub.assert_no_pending_responses()
-
-
-def test_a_release_that_is_there_is_gone_back_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    account = Account("eu-west-1")
-    s3 = botocore.session.get_session().create_client("s3", region_name="eu-west-1")
-    monkeypatch.setattr(account, "client", lambda service: s3)
-    with Stubber(s3) as stub:
-        stub.add_response("head_object", {})
-        account.require_release("0" * 64, "releases")
-        stub.assert_no_pending_responses()

@@ -52,7 +52,7 @@ def test_more_business_costs_more_and_a_thousandth_less_each(size: str) -> None:
     assert many / 1_000 < some / 10
 
 
-def test_mail_by_ses_costs_an_endpoint_and_a_secret() -> None:
+def test_mail_by_ses_costs_an_endpoint() -> None:
     def idle(values: dict[str, object]) -> float:
         return sum(one.dollars for one in monthly(read(values), 0))
 
@@ -60,7 +60,7 @@ def test_mail_by_ses_costs_an_endpoint_and_a_secret() -> None:
     more = idle({**GOOD, **MAIL, "region": "eu-west-1"}) - idle({**GOOD, "region": "eu-west-1"})
     endpoint = prices["network"]["endpoint_hour"] * prices["hours"]
     factor = costs.factor_of(read(GOOD), prices)
-    assert more == pytest.approx(factor * (endpoint + prices["fixed"]["secret_month"]))
+    assert more == pytest.approx(factor * endpoint)
 
 
 def test_prices_name_their_day_and_their_source() -> None:

@@ -154,7 +154,7 @@ def test_failures_ring_and_wake_somebody(shop: Shop) -> None:
         answers = list(buyers.map(lambda _: bob.ask("POST", "/orders", json=body), tries))
     assert {one.status_code for one in answers} == {503}
     told = shop.queues["operations"].gets(AlarmName=f"{PREFIX}fault-burst", NewStateValue="ALARM")
-    assert "docs/aws.md#fault-burst" in told["AlarmDescription"]
+    assert "What to do: fault-burst at https://" in told["AlarmDescription"]
     assert shop.state("fault-burst") == shop.state("wakes-somebody") == "ALARM"
     assert shop.queues["pages"].gets(AlarmName=f"{PREFIX}wakes-somebody", NewStateValue="ALARM")
     assert max(figures(shop, rate)) > rate["Threshold"]

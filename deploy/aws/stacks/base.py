@@ -8,10 +8,8 @@ from typing import Any
 import aws_cdk as cdk
 from constructs import Construct, IConstruct
 
-from deploy.aws.fixed import GUARD
+from deploy.aws.fixed import GUARD, GUARDED
 from deploy.aws.settings import Environment
-
-RUNBOOK = "docs/aws.md#"
 
 
 class Stack(cdk.Stack):
@@ -40,7 +38,7 @@ class Stack(cdk.Stack):
 
     def guarded(self, yes: object, no: object) -> Any:
         """`yes` where things of this stack can't be deleted, `no` where they can: always in an
-        environment that isn't protected, and while the stack is made (`deploying.Formation.put`)."""
+        environment that isn't protected, and while they are made (`deploying.Formation.put`)."""
         if not self.given.protected:
             return no
         if self._guard is None:
@@ -53,7 +51,7 @@ class Stack(cdk.Stack):
                 description="Whether what holds data refuses to be deleted",
             )
             self._guard = cdk.CfnCondition(
-                self, "IsGuarded", expression=cdk.Fn.condition_equals(parameter, "true")
+                self, GUARDED, expression=cdk.Fn.condition_equals(parameter, "true")
             )
         return cdk.Fn.condition_if(self._guard.logical_id, yes, no)
 

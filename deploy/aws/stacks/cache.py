@@ -26,7 +26,6 @@ class Cache(Stack):
         self, scope: Construct, given: Environment, *, network: Network, secrets: Secrets
     ) -> None:
         super().__init__(scope, "cache", given, about="shared cache")
-        assert secrets.cache_password is not None
         user = elasticache.CfnUser(
             self,
             "User",

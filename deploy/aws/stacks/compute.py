@@ -14,8 +14,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
-from deploy.aws import machines
-from deploy.aws.alarms import runbook
+from deploy.aws import machines, runbook
 from deploy.aws.fixed import REQUESTS_A_MINUTE
 from deploy.aws.settings import Environment
 from deploy.aws.stacks.balancer import Balancer
@@ -223,7 +222,7 @@ class Compute(Stack):
                 f"Update{name}",
                 alarm_name=f"{self.given.prefix}update-{name.lower()}",
                 alarm_description=f"While an update goes on: {about}. It is taken back. "
-                f"What to do: {runbook(self.given, f'update-{name.lower()}')}",
+                f"What to do: {runbook.link(self.given, f'update-{name.lower()}')}",
                 namespace="AWS/ApplicationELB",
                 metric_name=metric,
                 dimensions=dimensions,

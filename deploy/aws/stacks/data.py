@@ -44,8 +44,10 @@ class Data(Stack):
             retention=retention(given),
             removal_policy=self.kept,
         )
+        # The bucket stays when exports are switched off: what is in it goes by its age.
+        exported = self._bucket("Exports", logged=True, days=LOG_FILE_DAYS)
         if given.exports:
-            Exports(self, self.tables, self._bucket("Exports", logged=True, days=LOG_FILE_DAYS))
+            Exports(self, self.tables, exported)
         self.output("FilesBucket", self.files.bucket_name, "snapshots and pictures of products")
 
     def _table(self, table: Table) -> dynamodb.CfnTable:

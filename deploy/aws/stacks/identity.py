@@ -26,7 +26,9 @@ class Identity(Stack):
                 self, f"{name.capitalize()}Group", user_pool_id=self.pool.ref, group_name=name
             )
         self.client = self._client()
-        self.issuer = self.pool.attr_provider_url
+        # By the pool's id, which machines take too, so that the gateway can stop asking (`required`
+        # to `beside`) without losing what it still uses.
+        self.issuer = f"https://cognito-idp.{given.region}.{cdk.Aws.URL_SUFFIX}/{self.pool.ref}"
         self.output("UserPool", self.pool.ref, "where people of the pool are kept")
         self.output("Client", self.client.ref, "the app client whose tokens are taken")
 

@@ -7,8 +7,8 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from deploy.aws import dashboard, machines
-from deploy.aws.alarms import ERRORS, WAKING, Watched, all_alarms, placed, runbook, waking_rule
+from deploy.aws import dashboard, machines, runbook
+from deploy.aws.alarms import ERRORS, WAKING, Watched, all_alarms, placed, waking_rule
 from deploy.aws.settings import Environment
 from deploy.aws.stacks.base import Stack
 from deploy.aws.stacks.compute import Compute
@@ -45,7 +45,7 @@ class Monitoring(Stack):
         cloudwatch.CfnDashboard(
             self,
             "Dashboard",
-            dashboard_name=f"{given.prefix}shop",
+            dashboard_name=runbook.dashboard_name(given),
             dashboard_body=dashboard.body(given, watched),
         )
 
@@ -97,7 +97,7 @@ class Monitoring(Stack):
             "Wakes",
             alarm_name=f"{self.given.prefix}{WAKES}",
             alarm_description="Customers can't order, or soon can't. What to do: "
-            + runbook(self.given, WAKES),
+            + runbook.link(self.given, WAKES),
             alarm_rule=waking_rule(self.given, list(found)),
             alarm_actions=[notifications.pages.topic_arn],
             ok_actions=[notifications.pages.topic_arn],

@@ -86,9 +86,11 @@ class Network(Stack):
         _connect(self.link, self.balancer, HTTPS, "requests from the gateway")
         _connect(self.balancer, self.machines, APP_PORT, "requests and health checks")
         _connect(self.machines, self.endpoints, HTTPS, "services of AWS")
-        if self.given.cache:
-            for port in VALKEY_PORTS:
-                _connect(self.machines, self.cache, port, "the cache")
+        # Also where there is no cache: one that is switched off goes when no machine uses it any
+        # more, and needs its group until then.
+        for port in VALKEY_PORTS:
+            _connect(self.machines, self.cache, port, "the cache")
+        self.export_value(self.cache.security_group_id)
         # DynamoDB and S3 are reached by public addresses over the gateway endpoints; without
         # `outbound` there is no route to any other.
         self.machines.add_egress_rule(

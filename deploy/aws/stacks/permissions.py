@@ -39,9 +39,7 @@ class Permissions(Stack):
             snapshots=f"{given.prefix}snapshots/",
             releases=bucket_arn(releases.bucket_name("releases")),
             secrets=[
-                one.ref
-                for one in (secrets.signing, secrets.cache_password, secrets.mail_password)
-                if one is not None
+                one.ref for one in (secrets.signing, secrets.cache_password, secrets.mail_password)
             ],
             logs=[
                 f"arn:{cdk.Aws.PARTITION}:logs:{here}:log-group:{machines.log_group(given)}",

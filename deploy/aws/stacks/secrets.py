@@ -23,14 +23,18 @@ PASSWORD_LETTERS = 64
 
 
 class Secrets(Stack):
-    """The signing keys with their rotation, and the passwords that are needed."""
+    """The signing keys with their rotation, and the passwords.
+
+    Passwords are there whether they are needed or not: machines that are replaced while the cache or
+    mail is switched off, and those that come back where that fails, still find theirs.
+    """
 
     def __init__(self, scope: Construct, given: Environment) -> None:
         super().__init__(scope, "secrets", given, about="keys and their renewal")
         self.signing = self._signing()
         self._renew()
-        self.cache_password = self._cache_password() if given.cache else None
-        self.mail_password = self._mail_password() if given.mail else None
+        self.cache_password = self._cache_password()
+        self.mail_password = self._mail_password()
         self.output("SigningKeys", self.signing.ref, "keys that sign tokens")
 
     def _signing(self) -> secretsmanager.CfnSecret:

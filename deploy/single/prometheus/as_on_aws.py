@@ -78,7 +78,7 @@ def terms(name: str) -> Terms:
 def graphs() -> list[Graph]:
     """All of the dashboard, in its order."""
     widgets = json.loads(dashboard.body(GIVEN, _AT))["widgets"]
-    return [_graph(widget["properties"]) for widget in widgets]
+    return [_graph(widget["properties"]) for widget in widgets if widget["type"] == "metric"]
 
 
 def _graph(properties: dict[str, Any]) -> Graph:
