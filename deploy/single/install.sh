@@ -65,8 +65,20 @@ release_name() {
 # Not where the system's Python has gone with an upgrade of the distribution.
 runs() { "$1/bin/storekeeper" --help >/dev/null 2>&1; }
 
-# Makes the release of this checkout, whole or not at all.
+# Makes the release of this checkout, whole or not at all. What it starts for that holds a lock, and
+# may outlive a run that was killed: the next waits for it instead of making the same in its midst.
 make_release() {
+    local release=$1 making
+    exec {making}>"$lock-making"
+    flock --nonblock "$making" || {
+        say "what a run that broke off has started is still at work; this waits for its end"
+        flock "$making"
+    }
+    make_release_alone "$release"
+    exec {making}>&-
+}
+
+make_release_alone() {
     local release=$1
     ! { [[ -e $release/.complete ]] && runs "$release"; } || return 0
     say "making $release"

@@ -154,6 +154,18 @@ class Machine:
             check=False,
         )
 
+    def start(self, root: Path, *arguments: str) -> subprocess.Popen[str]:
+        """The same without waiting for it; errors among its output."""
+        return subprocess.Popen(
+            [str(root / "deploy/single/install.sh"), *arguments],
+            env=self.environment,
+            pass_fds=(self._held,),
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
     def ok(self, root: Path, *arguments: str) -> str:
         ended = self.install(root, *arguments)
         assert ended.returncode == 0, f"{ended.stdout}{ended.stderr}{self.log()}"

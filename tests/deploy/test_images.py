@@ -79,4 +79,22 @@ def test_no_container_may_do_more_than_it_has_to() -> None:
         assert "max-size" in service["logging"]["options"], name
     assert "ports" not in services["shop"], "nobody comes past Caddy"
     user = services["shop"]["user"]
+    assert services["backup"]["user"] == user
+    assert not {"ports", "cap_add"} & services["backup"].keys()
     assert f"USER {user}" in (SINGLE / "Dockerfile").read_text()
+
+
+def test_the_backup_runs_beside_the_shop_where_it_is_asked_for() -> None:
+    """On the same file, of the same release; else it would stream something else, or nothing."""
+    services = yaml.safe_load((SINGLE / "compose.yaml").read_text())["services"]
+    shop, backup = services["shop"], services["backup"]
+    assert backup["profiles"] == ["backup"]
+    assert backup["image"] == re.sub(r":\?[^}]*", "", shop["image"])
+    for name in ("volumes", "env_file", "networks"):
+        assert backup[name] == shop[name], name
+    unit = (SINGLE / "storekeeper-backup.service").read_text()
+    assert " ".join(backup["command"]) in re.findall(r"^ExecStart=\S+ (.*)$", unit, re.MULTILINE)
+    assert f"TimeoutStopSec={backup['stop_grace_period'].removesuffix('s')}\n" in unit
+    # What the shop writes stays to be sent for as long as it looks: first to begin, last to end.
+    waited = shop["depends_on"]["backup"]
+    assert waited == {"condition": "service_started", "required": False}

@@ -98,6 +98,13 @@ def test_a_body_of_more_than_a_megabyte_gets_to_the_shop(proxied: httpx.Client) 
     assert answer.json()["code"] == "malformed"
 
 
+def test_a_body_that_is_too_large_is_refused_in_the_shops_own_words(proxied: httpx.Client) -> None:
+    """The shop answers while the proxy still sends; a 502 would say nothing, and be tried again."""
+    for size in (*[3_000_000] * 4, *[30_000_000] * 2):
+        refused = proxied.post("/orders", content=b" " * size)
+        assert (refused.status_code, refused.json()["code"]) == (413, "payload_too_large")
+
+
 def test_plain_http_is_led_to_tls(shop: Served, tmp_path: Path) -> None:
     with proxies.nginx(tmp_path / "nginx", [address(shop)]) as running:
         answer = httpx.get(f"{running.plain}/shop?q=a", headers={"Host": proxies.DOMAIN})

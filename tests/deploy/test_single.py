@@ -4,6 +4,7 @@ all the while, and none of them may lose an order or see a failure."""
 from __future__ import annotations
 
 import fcntl
+import os
 import signal
 import sqlite3
 import stat
@@ -15,9 +16,10 @@ import httpx
 import pytest
 
 from storekeeper.config import load
+from tests.cli.terminal import eventually
 from tests.deploy import units
 from tests.deploy.customers import Told, assert_all_there_once, ordering, place, stock_up
-from tests.deploy.machine import Machine
+from tests.deploy.machine import PATIENCE_S, Machine
 from tests.support.handing import held_socket
 from tests.support.processes import ROOT
 
@@ -51,6 +53,21 @@ def ordered_first(told: Told, machine: Machine) -> None:
     with httpx.Client(timeout=60, trust_env=False) as http:
         for key, id in list(told.orders.items())[:50]:
             assert place(http, machine.url, key).json()["id"] == id
+
+
+def below(pid: int, depth: int) -> list[int]:
+    """The process, the one that it has started, and so on, as far as there are any."""
+    found = [pid]
+    while len(found) <= depth:
+        started = Path(f"/proc/{found[-1]}/task/{found[-1]}/children").read_text().split()
+        if not started:
+            break
+        found.append(int(started[0]))
+    return found
+
+
+def command_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text()
 
 
 def schema_of(path: Path) -> int:
@@ -129,6 +146,43 @@ def test_what_broke_off_is_gone_on_with_and_nothing_goes_on_twice(tmp_path: Path
         assert program.read_text() != "#!/no/such/python\n"
         machine.ok(second, "rollback")
         assert machine.version == "1.0.0"
+
+
+_SLOW = """\
+#!/bin/sh
+mkdir "$RUN/making" || touch "$RUN/two-at-once"
+while [ ! -e "$RUN/go-on" ]; do sleep 0.02; done
+rmdir "$RUN/making"
+exec {environment} "$@"
+"""
+
+
+def test_what_a_killed_run_has_started_is_not_met_in_its_midst(tmp_path: Path) -> None:
+    """Two that put packages into one folder would leave a release that nobody has tried."""
+    with held_socket() as listening, closing(Machine(tmp_path, listening)) as machine:
+        machine.first = machine.checkout("1.0.0")
+        slow = tmp_path / "slow.sh"
+        own = machine.first / "deploy/single/environment.sh"
+        slow.write_text(_SLOW.format(environment=own))
+        slow.chmod(0o755)
+        machine.environment["ENVIRONMENT"] = str(slow)
+        with machine.start(machine.first, *INSTALL) as first:
+            eventually((machine.run / "making").exists)
+            # The installer alone, and what keeps its lock; the environment is made on.
+            for pid in reversed(below(first.pid, 2)):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            with machine.start(machine.first, *INSTALL) as second:
+                line = second.stdout.readline() if second.stdout else ""
+                both = machine.run / "two-at-once"
+                eventually(lambda: both.exists() or "flock" in command_of(below(second.pid, 3)[-1]))
+                assert not both.exists()
+                (machine.run / "go-on").touch()
+                output = second.communicate(timeout=PATIENCE_S)[0]
+        finally:
+            (machine.run / "go-on").touch()
+        assert second.returncode == 0, output
+        assert "is still at work" in line
 
 
 @pytest.mark.parametrize("proxy", [WITH_NGINX], indirect=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import apsw
 import msgspec
 import pytest
 
@@ -34,11 +36,13 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def streamed(settings: Settings, where: str, plan: Plan = PLAN) -> AsyncIterator[None]:
-    """To `where`, until the end of the block; then what is left is sent."""
+async def streamed(
+    settings: Settings, where: str, plan: Plan = PLAN, *, ahead: timedelta = timedelta(0)
+) -> AsyncIterator[None]:
+    """To `where`, until the end of the block; then what is left is sent. `ahead`: of its clock."""
     stop = asyncio.Event()
     async with open_target(settings, where) as target:
-        sender = Sender(Path(settings.database), target, clock=utc_now, plan=plan)
+        sender = Sender(Path(settings.database), target, clock=lambda: utc_now() + ahead, plan=plan)
         task = asyncio.create_task(sender.run(stop))
         try:
             yield
@@ -75,7 +79,9 @@ async def test_each_order_that_is_older_than_the_reported_lag_is_there_after_a_r
 
     async def keep_ordering(shop, first: int) -> None:
         for number in range(first, 10_000, 4):
-            placed[await place(shop, number)] = utc_now()
+            # In two steps: of one, Python would ask for the time first.
+            order = await place(shop, number)
+            placed[order] = utc_now()
             await asyncio.sleep(0.01)
 
     async with a_shop(settings) as shop, streamed(settings, where):
@@ -83,8 +89,10 @@ async def test_each_order_that_is_older_than_the_reported_lag_is_there_after_a_r
         while len(placed) < 100:
             await asyncio.sleep(0.005)
         await safe(settings, utc_now())
+        # The age is as of the moment of asking; later it would promise what came since.
+        asked = utc_now()
         lag = (await shop.store.gauges())["storekeeper_backup_lag_seconds"]
-        told = utc_now() - timedelta(seconds=lag)
+        told = asked - timedelta(seconds=lag)
         # As it is at this moment, with the shop and the stream at work.
         drill = elsewhere(settings, "drill")
         done = await restored(drill, where)
@@ -167,6 +175,58 @@ async def test_nothing_is_put_in_the_place_of_the_shop_unless_it_is_whole(
     segment.write_bytes(whole)
     drill = elsewhere(settings, "drill")
     assert (await restored(drill, where)).differences == []
+
+
+@pytest.mark.parametrize("harm", ["page", "another program's", "emptied"])
+async def test_a_snapshot_that_is_no_sound_shop_is_told_by_its_name_in_one_sentence(
+    settings: Settings, tmp_path: Path, harm: str
+) -> None:
+    """Whole as an object, and none to work with; who restores at night needs to know what to do."""
+    target = tmp_path / "target"
+    async with a_shop(settings) as shop:
+        first = await place(shop, 1)
+        # The second day's snapshot is of the same generation.
+        for days in (0, 1):
+            ahead = timedelta(days=days)
+            async with (
+                streamed(settings, str(target), ahead=ahead),
+                asyncio.timeout(PATIENCE_S),
+            ):
+                while len(list(target.glob("snapshots/*"))) <= days:
+                    await asyncio.sleep(0.005)
+    snapshot = max(target.glob("snapshots/*"))
+    whole = gzip.decompress(snapshot.read_bytes())
+    match harm:
+        case "page":
+            # The root of the first index there is.
+            with contextlib.closing(apsw.Connection(settings.database)) as connection:
+                query = "SELECT rootpage FROM sqlite_schema WHERE type = 'index'"
+                (page,) = next(iter(connection.execute(query)))
+                size = connection.pragma("page_size")
+            at = (page - 1) * size
+            whole = whole[:at] + bytes(size) + whole[at + size :]
+        case "emptied":
+            whole = b""
+        case _:
+            whole = whole[:68] + b"abcd" + whole[72:]
+    snapshot.write_bytes(gzip.compress(whole))
+    before = Path(settings.database).read_bytes()
+    with pytest.raises(StoreUnavailable) as told:
+        await restored(settings, str(target))
+    text = told.value.detail
+    assert text.startswith(f"the snapshot snapshots/{snapshot.name} at {target}, of generation ")
+    assert " is damaged (" in text
+    assert "take it away from there" in text
+    assert "\n" not in text
+    assert "rebuilt" not in text
+    assert ".part" not in text
+    assert Path(settings.database).read_bytes() == before
+    left = {path.name for path in (tmp_path / "shop").iterdir()}
+    assert not [name for name in left if "rebuilt" in name or "before-restore" in name]
+    snapshot.unlink()
+    assert (await restored(settings, str(target))).differences == []
+    async with open_shop(settings) as shop:
+        assert await shop.store.get(Order, first) is not None
 
 
 async def test_who_was_deleted_is_gone_from_the_backup_when_it_has_grown_old(

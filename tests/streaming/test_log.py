@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import apsw
+
 from storekeeper.store.sqlite.streaming.listing import remove_old
 from storekeeper.store.sqlite.streaming.snapshot import make_snapshot
 from storekeeper.store.sqlite.streaming.tail import MOST_AT_ONCE, Tail, Taken
@@ -73,6 +75,51 @@ async def test_older_frames_never_go_over_a_newer_snapshot(tmp_path: Path) -> No
         made, found = await world.restored(at)
         assert (found, made.segments) == (expected, 0)
         assert (await world.restored())[1] == content(world.database)
+
+
+async def test_a_snapshot_that_is_first_to_see_a_new_log_is_of_that_log(tmp_path: Path) -> None:
+    """Else the log before would be put over newer pages, and the shop be damaged by its restore."""
+    async with a_stream(tmp_path) as stream:
+        world = stream.world
+        world.write(5, 2, 2_000)
+        await stream.send_all()
+        await stream.send(*stream.tail.begin_anew())
+        world.write(20, 2, 2_000)
+        await stream.snapshot(tmp_path)
+        at, expected = world.clock(), content(world.database)
+        world.clock.advance(milliseconds=1)
+        world.write(2, 2, 2_000)
+        await stream.send_all()
+        assert (await world.restored(at))[1] == expected
+        made, found = await world.restored()
+        assert world.objects[-1].parent.name.startswith(f"{made.snapshot.log:08d}-")
+        assert found == content(world.database)
+
+
+async def test_a_look_at_the_log_in_the_middle_of_a_commit_is_taken_again(tmp_path: Path) -> None:
+    """The stream would end, and the backup be behind until it is started again."""
+
+    class Midway:
+        """SQLite's answer while another connection writes the count of frames."""
+
+        def __init__(self, connection: apsw.Connection) -> None:
+            self._connection = connection
+            self._left = 2
+
+        def wal_checkpoint(self, *, mode: int) -> tuple[int, int]:
+            self._left -= 1
+            if self._left >= 0:
+                raise apsw.BusyError("database is locked")
+            return self._connection.wal_checkpoint(mode=mode)
+
+    async with a_stream(tmp_path) as stream:
+        stream.world.write(3)
+        own = stream.tail._checkpointer
+        stream.tail._checkpointer = Midway(own)  # type: ignore[assignment]
+        await stream.snapshot(tmp_path)
+        await stream.send_all()
+        stream.tail._checkpointer = own
+        assert (await stream.world.restored())[1] == content(stream.world.database)
 
 
 async def test_a_log_is_kept_for_as_long_as_a_snapshot_lacks_some_of_it(tmp_path: Path) -> None:

@@ -99,7 +99,11 @@ class World:
         for _ in range(transactions):
             with self.shop:
                 self._insert(rows, size)
-                self.shop.execute("DELETE FROM entry WHERE number % 7 = 3")
+                # Never the newest: SQLite would give its number again, and the rows stay as they are.
+                self.shop.execute(
+                    "DELETE FROM entry WHERE number % 7 = 3"
+                    " AND number < (SELECT max(number) FROM entry)"
+                )
 
     def give_up_writing(self, rows: int) -> None:
         self.shop.execute("BEGIN")
@@ -177,10 +181,14 @@ class World:
         self._sender = Sender(self.database, self.target, clock=self.clock, plan=self.plan)
         self._task = asyncio.create_task(self._sender.run(self._stop))
 
+    def end(self) -> None:
+        """Tells the process to end."""
+        self._stop.set()
+
     async def stop(self) -> None:
         if self._task is None:
             return
-        self._stop.set()
+        self.end()
         await asyncio.wait([self._task])
         error = self._task.exception()
         self._task = None

@@ -21,7 +21,7 @@ from storekeeper.store.sqlite.streaming import state
 from storekeeper.store.sqlite.streaming.folder import open_folder
 from storekeeper.store.sqlite.streaming.listing import Contents, contents_of
 from storekeeper.store.sqlite.streaming.plan import Plan
-from storekeeper.store.sqlite.streaming.rebuilding import Watch, rebuild
+from storekeeper.store.sqlite.streaming.rebuilding import Watch, damaged, rebuild
 from storekeeper.store.sqlite.streaming.sender import Sender
 from storekeeper.store.sqlite.streaming.target import Target
 from storekeeper.store.sqlite.temporary import temporary
@@ -99,7 +99,16 @@ async def restore_from(
         async with open_target(settings, where) as target:
             source = target.name
             made = await rebuild(target, rebuilt, at=at, watch=watch)
-        done = await asyncio.to_thread(backup.restore, rebuilt, database, now=utc_now())
+            try:
+                done = await asyncio.to_thread(
+                    backup.restore,
+                    rebuilt,
+                    database,
+                    now=utc_now(),
+                    called=f"the backup at {source}",
+                )
+            except backup.Damaged as error:
+                raise await damaged(target, made.snapshot, error.why) from error
     store = await asyncio.to_thread(
         open_place, settings, Place(store="sqlite", name=settings.database)
     )
@@ -111,7 +120,7 @@ async def restore_from(
         path=done.path,
         source=source,
         until=made.until,
-        snapshot=made.snapshot,
+        snapshot=made.snapshot.at,
         segments=made.segments,
         bytes=done.bytes,
         schema=done.schema,

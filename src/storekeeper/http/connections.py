@@ -19,7 +19,9 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from storekeeper.domain.errors import Overloaded, RequestTimeout, ShopError, StoreUnavailable
+from storekeeper.http import lingering
 from storekeeper.http.gate import GUARDS
+from storekeeper.http.lingering import LastTransport, Lingering
 from storekeeper.http.problems import MEDIA_TYPE, body_of
 from storekeeper.telemetry.metrics import PROBES
 
@@ -45,6 +47,8 @@ class Connections:
         self.maximum = maximum
         self._all: dict[Connection, None] = {}
         self._extra: dict[Connection, None] = {}
+        # Those that are answered and still send, longest first.
+        self._lingering: dict[Connection, None] = {}
         # Those that have sent no head yet, longest first; who did since, or left, is passed over.
         self._silent: deque[Connection] = deque()
         # As of the last sweep: those that wait for their client's next request.
@@ -79,7 +83,12 @@ class Connections:
     def add(self, connection: Connection) -> bool:
         """Whether there is room; where there is none, who has sent nothing goes before others, and
         then who is answered and asks nothing more."""
-        if len(self._all) < self.maximum or self._drop_silent() or self._drop_idle():
+        if (
+            len(self._all) < self.maximum
+            or self._drop_silent()
+            or self._drop_lingering()
+            or self._drop_idle()
+        ):
             self._all[connection] = None
             self._silent.append(connection)
             return True
@@ -94,6 +103,16 @@ class Connections:
     def remove(self, connection: Connection) -> None:
         self._all.pop(connection, None)
         self._extra.pop(connection, None)
+        self._lingering.pop(connection, None)
+
+    def linger(self, connection: Connection) -> bool:
+        """Whether it may be listened to for a moment after its answer; none past the bound may."""
+        if connection not in self._all:
+            return False
+        if len(self._lingering) >= lingering.MOST:
+            self._drop_lingering()
+        self._lingering[connection] = None
+        return True
 
     def _drop_silent(self) -> bool:
         while self._silent:
@@ -102,6 +121,13 @@ class Connections:
                 connection.drop()
                 del self._all[connection]
                 return True
+        return False
+
+    def _drop_lingering(self) -> bool:
+        for connection in self._lingering:
+            connection.drop()
+            self.remove(connection)
+            return True
         return False
 
     def _drop_idle(self) -> bool:
@@ -137,6 +163,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.transport = self._last = LastTransport(transport, self._begins_to_linger)
+        self._lingering: Lingering | None = None
         self.received = 0
         self._working: RequestResponseCycle | None = None
         self._paused_at: float | None = None
@@ -158,6 +186,29 @@ class Connection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._working = cycle
         HttpToolsProtocol._start_asgi_task(self, cycle, app)
+
+    def data_received(self, data: bytes) -> None:
+        if self._lingering is None:
+            super().data_received(data)
+        elif not self._lingering.takes(len(data), self.loop.time()):
+            self.flow.pause_reading()
+
+    def _begins_to_linger(self) -> bool:
+        """Whether the client may still be sending what its answer didn't wait for."""
+        cycle = self.request
+        if cycle is None or not cycle.more_body or not self.watch.linger(self):
+            return False
+        self._lingering = Lingering(self.loop.time())
+        self.flow.resume_reading()
+        return True
+
+    def _end_lingering(self, now: float) -> bool:
+        """Whether it lingers, if not for too long; closed where it is."""
+        if self._lingering is None or self._last.real.is_closing():
+            return False
+        if self._lingering.is_over_at(now):
+            self._last.real.close()
+        return True
 
     def on_message_begin(self) -> None:
         self._begun_after = self.cycle
@@ -202,12 +253,12 @@ class Connection(HttpToolsProtocol):
     def is_dropped_at(self, now: float) -> bool:
         """Ends the connection if it has waited too long for its client, and says so."""
         cycle, watch = self.request, self.watch
-        if self._paused_at is None and self.transport.is_closing():
+        if self._paused_at is None and self._last.real.is_closing():
             self._paused_at = now  # what was written last still has to be read
         if self._paused_at is not None and now - self._paused_at >= watch.body_seconds:
             self.drop()
             return True
-        if self.transport.is_closing() or self._is_at_work():
+        if self._end_lingering(now) or self.transport.is_closing() or self._is_at_work():
             self._begin_wait(now)
             return False
         if cycle is not self._cycle_seen:
@@ -249,6 +300,8 @@ class Connection(HttpToolsProtocol):
         self._since, self._cycle_seen, self._received_then = now, self.cycle, self.received
 
     def shutdown(self) -> None:
+        if self._end_lingering(self.loop.time()):
+            return
         cycle = self.request
         is_whole = cycle is not None and (cycle.response_complete or not cycle.more_body)
         if not is_whole and self.watch.may_bring_more():

@@ -39,6 +39,14 @@ class BackedUp(Struct, frozen=True, kw_only=True):
     schema: int
 
 
+class Damaged(StoreUnavailable):
+    """A copy that isn't sound, and so is put nowhere; `why` is what SQLite finds, in one line."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name} is damaged or no database: {why}")
+        self.why = why
+
+
 class Restored(Struct, frozen=True, kw_only=True):
     """The shop's file at `path`, made from `source`; what stood there before is at `kept`."""
 
@@ -73,8 +81,8 @@ def back_up(
         with told_clearly(database):
             schema.require_ours(database, BUSY_MS)
         with contextlib.closing(connect(database, read_only=True)) as source:
-            _require_known(source)
-            version = _copy(source, copy, database, progress, without, begun)
+            _require_known(source, str(database))
+            version = _copy(source, copy, str(database), progress, without, begun)
         size = copy.stat().st_size
         copy.replace(target)
         _flush_folder(target.parent)
@@ -82,19 +90,26 @@ def back_up(
 
 
 def restore(
-    backup: Path, database: Path, *, now: datetime, progress: Progress = lambda done, all: None
+    backup: Path,
+    database: Path,
+    *,
+    now: datetime,
+    progress: Progress = lambda done, all: None,
+    called: str | None = None,
 ) -> Restored:
-    """Puts a backup in the database's place and keeps what was there under another name.
+    """Puts a backup in the database's place and keeps what was there under another name. `called`
+    is the backup's name for people, where that isn't its path.
 
-    Raises `NotFound` without a backup, `StoreUnavailable` when the backup is damaged or not ours,
-    or while any process has the database open.
+    Raises `NotFound` without a backup, `Damaged`, `StoreUnavailable` when the backup isn't ours or
+    while any process has the database open.
     """
+    name = called or str(backup)
     _require_file(backup, "backup")
     _require_other(backup, database)
     with locked(database, fcntl.LOCK_EX, IN_USE), temporary(database) as copy:
-        with contextlib.closing(_open_backup(backup)) as source:
-            _require_known(source)
-            version = _copy(source, copy, backup, progress)
+        with contextlib.closing(_open_backup(backup, name)) as source:
+            _require_known(source, name)
+            version = _copy(source, copy, name, progress)
         size = copy.stat().st_size
         kept = _set_aside(database, now)
         # Counters that tell caches what changed; the next start makes them anew.
@@ -127,7 +142,7 @@ def begin_with(copy: Path, database: Path) -> bool:
 def _copy(
     source: apsw.Connection,
     copy: Path,
-    name: Path,
+    name: str,
     progress: Progress,
     without: Sequence[str] = (),
     begun: Callable[[], None] = lambda: None,
@@ -169,41 +184,43 @@ def _copy(
     return version
 
 
-def _require_sound(connection: apsw.Connection, name: Path) -> None:
+def _require_sound(connection: apsw.Connection, name: str) -> None:
     faults = [
-        str(row[0])
+        line
         for row in connection.execute(f"PRAGMA integrity_check({_SHOWN_FAULTS})")
-        if row[0] != "ok"
-    ]
+        # Several in one row, below a heading.
+        for line in str(row[0]).splitlines()
+        if line != "ok" and not line.startswith("***")
+    ][:_SHOWN_FAULTS]
     for table, rowid, parent, _ in connection.execute("PRAGMA foreign_key_check"):
         faults.append(f"row {rowid} of {table} refers to a missing row of {parent}")
         if len(faults) >= _SHOWN_FAULTS:
             break
     if faults:
-        raise StoreUnavailable(f"{name} is damaged: {'; '.join(faults)}")
+        raise Damaged(name, "; ".join(faults))
 
 
-def _require_known(connection: apsw.Connection) -> None:
+def _require_known(connection: apsw.Connection, name: str) -> None:
     """Raises unless the file is a shop with a schema that this version knows, or can bring up."""
-    with _damage_told(Path(connection.filename)):
-        schema.pending(connection)
+    with _damage_told(name):
+        schema.pending(connection, name)
 
 
-def _open_backup(backup: Path) -> apsw.Connection:
-    with _damage_told(backup):
+def _open_backup(backup: Path, name: str) -> apsw.Connection:
+    with _damage_told(name):
         connection = apsw.Connection(str(backup), flags=apsw.SQLITE_OPEN_READONLY)
         connection.set_busy_timeout(BUSY_MS)
         return connection
 
 
 @contextlib.contextmanager
-def _damage_told(name: Path) -> Iterator[None]:
+def _damage_told(name: str) -> Iterator[None]:
     """Like `told_clearly`, but a damaged file isn't one to restore over."""
     with told_clearly(name):
         try:
             yield
         except (apsw.CorruptError, apsw.NotADBError) as error:
-            raise StoreUnavailable(f"{name} is damaged or no database: {error}") from error
+            raise Damaged(name, str(error)) from error
 
 
 def _set_aside(database: Path, now: datetime) -> Path | None:

@@ -173,8 +173,10 @@ def version_of(connection: apsw.Connection) -> int:
     return int(connection.pragma("user_version"))
 
 
-def pending(connection: apsw.Connection) -> int:
-    """How many migrations the file lacks; raises `StoreUnavailable` for a file not ours."""
+def pending(connection: apsw.Connection, called: str | None = None) -> int:
+    """How many migrations the file lacks; raises `StoreUnavailable` for a file not ours. `called` is
+    its name for people, where that isn't its path."""
+    name = called or connection.filename
     # All of one moment: another process may be making the tables right now.
     with connection:
         at = version_of(connection)
@@ -182,17 +184,16 @@ def pending(connection: apsw.Connection) -> int:
         tables = scalar(connection, "SELECT count(*) FROM sqlite_schema")
     if made_by != APPLICATION_ID and tables:
         raise StoreUnavailable(
-            f"{connection.filename} is a database, but not one of Storekeeper's; "
-            "name another file with --database"
+            f"{name} is a database, but not one of Storekeeper's; name another file with --database"
         )
     if made_by != APPLICATION_ID:
         raise StoreUnavailable(
-            f"{connection.filename} is empty; it holds no shop. Put a backup in its place "
+            f"{name} is empty; it holds no shop. Put a backup in its place "
             "(`storekeeper restore BACKUP`), or remove the file if there never was a shop in it"
         )
     if at > len(MIGRATIONS):
         raise StoreUnavailable(
-            f"{connection.filename} was made by a newer Storekeeper (schema {at}, this one knows "
+            f"{name} was made by a newer Storekeeper (schema {at}, this one knows "
             f"{len(MIGRATIONS)}); update Storekeeper, or restore a backup of its time"
         )
     return len(MIGRATIONS) - at

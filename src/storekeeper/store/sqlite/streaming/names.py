@@ -103,6 +103,13 @@ def snapshot_of(key: str) -> Snapshot | None:
     return Snapshot(at=_moment(at), generation=generation, log=int(log), frame=int(frame))
 
 
+def begun_at(generation: str) -> datetime | None:
+    """When a generation began, by its name, to the second; None for what names none."""
+    if re.fullmatch(_GENERATION, generation) is None:
+        return None
+    return datetime.strptime(generation.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
 def stamp(at: datetime) -> str:
     """To the millisecond, in UTC; sorts as time does."""
     at = at.astimezone(UTC)

@@ -13,7 +13,7 @@ import gzip
 import shutil
 import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,8 +22,17 @@ import apsw
 from storekeeper.domain.errors import NotFound, StoreUnavailable
 from storekeeper.domain.types import Struct
 from storekeeper.store.sqlite.connect import told_clearly
+from storekeeper.store.sqlite.schema import APPLICATION_ID
 from storekeeper.store.sqlite.streaming.listing import AT_ONCE, batched, owner_of, snapshots
-from storekeeper.store.sqlite.streaming.names import LOGS, Log, Segment, Snapshot, segment_of
+from storekeeper.store.sqlite.streaming.names import (
+    LOGS,
+    Log,
+    Segment,
+    Snapshot,
+    begun_at,
+    segment_of,
+)
+from storekeeper.store.sqlite.streaming.state import Owner
 from storekeeper.store.sqlite.streaming.target import Target
 from storekeeper.store.sqlite.streaming.trial import accepted_frames, only_looking
 from storekeeper.store.sqlite.streaming.wal import HEADER_BYTES, Broken, examined, header_of, wal_of
@@ -37,8 +46,7 @@ class Rebuilt(Struct, frozen=True, kw_only=True):
     was asked for. `logs` and `segments` were put over the `snapshot`."""
 
     until: datetime
-    snapshot: datetime
-    generation: str
+    snapshot: Snapshot
     logs: int
     segments: int
 
@@ -54,12 +62,38 @@ async def rebuild(
     """
     with told_clearly(database):
         snapshot = await _snapshot_for(target, at)
-        await _fetch_snapshot(target, snapshot, database)
-        work = _Work(target, database, snapshot, watch)
-        async for segments in _logs_of(target, snapshot, at):
-            await work.put_in(segments)
+        try:
+            await _fetch_snapshot(target, snapshot, database)
+            work = _Work(target, database, snapshot, watch)
+            async for segments in _logs_of(target, snapshot, at):
+                await work.put_in(segments)
+        except (apsw.NotADBError, apsw.CorruptError) as error:
+            raise await damaged(target, snapshot, str(error)) from error
         await work.require_the_end(at)
         return work.done()
+
+
+async def damaged(target: Target, snapshot: Snapshot, why: str) -> StoreUnavailable:
+    """What to say of a snapshot that isn't sound: what is wrong with it, and what can be had without
+    it. Each part of the log is proven by its own checksums, so damage that is seen at the end only
+    is the snapshot's too."""
+    known = await snapshots(target)
+    before = [one for one in known if one.at < snapshot.at]
+    same = [one for one in before if one.generation == snapshot.generation]
+    if same:
+        way = (
+            f"take it away from there, and the one of {told(same[-1].at)} is used, with all that was "
+            "committed since"
+        )
+    elif before:
+        # Of another generation, which holds nothing that came after it.
+        way = f"the shop can be restored as it was before: say --at {told(_just_before(snapshot))}"
+    else:
+        way = "it is the oldest there, so before the next one nothing can be restored"
+    return StoreUnavailable(
+        f"the snapshot {snapshot.key} at {target.name}, of generation {snapshot.generation}, is "
+        f"damaged ({why}); {way}"
+    )
 
 
 class _Work:
@@ -78,8 +112,7 @@ class _Work:
     def done(self) -> Rebuilt:
         return Rebuilt(
             until=self._until,
-            snapshot=self._snapshot.at,
-            generation=self._snapshot.generation,
+            snapshot=self._snapshot,
             logs=self._logs,
             segments=self._segments,
         )
@@ -92,9 +125,10 @@ class _Work:
         last_of_log = max(one.last for one in segments)
         # A transaction of which the end is missing was never acknowledged by then.
         segments = segments[: whole[-1]] if whole else []
-        # Older frames over newer pages would be neither the one moment nor the other.
-        least = self._snapshot.frame if log.number == self._snapshot.log else 1
-        if segments and max(one.last for one in segments) >= least:
+        # Older frames over newer pages would be neither the one moment nor the other. Those that the
+        # snapshot holds to the last may be removed at any time, during this very restore too.
+        held = self._snapshot.frame if log.number == self._snapshot.log else 0
+        if segments and max(one.last for one in segments) > held:
             await self._write_wal(segments)
             await asyncio.to_thread(self._merge, segments)
             self._logs += 1
@@ -105,7 +139,10 @@ class _Work:
     async def require_the_end(self, at: datetime | None) -> None:
         """That nothing is missing after the last part, as far as the owner had told by then."""
         owner = await owner_of(self._target)
-        if owner is None or owner.generation != self._snapshot.generation:
+        if owner is None:
+            return
+        if owner.generation != self._snapshot.generation:
+            await self._require_no_later_generation(owner, at)
             return
         if at is not None and at < owner.seen:
             return
@@ -113,6 +150,18 @@ class _Work:
         reached = in_snapshot if self._log is None else max(in_snapshot, (self._log, self._frame))
         if owner.frame and (owner.log, owner.frame) > reached:
             raise self._refused("the newest parts are missing")
+
+    async def _require_no_later_generation(self, owner: Owner, at: datetime | None) -> None:
+        """That there is none that could be restored once and has lost its snapshots since."""
+        begun = begun_at(owner.generation)
+        if begun is None or owner.safe_until is None or (at is not None and at < begun):
+            return
+        # Until its first snapshot is there, all that is safe is from before it.
+        was_safe = owner.safe_until >= begun + timedelta(seconds=1)
+        if was_safe and not any(
+            one.generation == owner.generation for one in await snapshots(self._target)
+        ):
+            raise self._refused(f"all snapshots of generation {owner.generation} are missing")
 
     def _require_next(self, log: Log) -> None:
         if self._log is None:
@@ -209,11 +258,8 @@ async def _fetch_snapshot(target: Target, snapshot: Snapshot, database: Path) ->
     try:
         await target.download(snapshot.key, packed)
         await asyncio.to_thread(_unpack, packed, database)
-    except (gzip.BadGzipFile, EOFError, zlib.error, apsw.NotADBError, apsw.CorruptError) as error:
-        raise StoreUnavailable(
-            f"{snapshot.key} at {target.name} is damaged ({error}); take it away from there, and the "
-            "snapshot before it is used, with all that was committed since"
-        ) from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise await damaged(target, snapshot, str(error)) from error
     finally:
         packed.unlink(missing_ok=True)
 
@@ -223,6 +269,8 @@ def _unpack(packed: Path, database: Path) -> None:
         shutil.copyfileobj(zipped, file, _COPY_BYTES)
     # Copies are made without a log, and one is to be put in.
     with contextlib.closing(apsw.Connection(str(database))) as connection:
+        if connection.pragma("application_id") != APPLICATION_ID:
+            raise apsw.NotADBError("it holds no shop")
         connection.pragma("synchronous", "off")
         connection.pragma("journal_mode", "wal")
 
@@ -245,6 +293,10 @@ async def _logs_of(
         gathered.append(segment)
     if gathered:
         yield gathered
+
+
+def _just_before(snapshot: Snapshot) -> datetime:
+    return snapshot.at - timedelta(milliseconds=1)
 
 
 def told(at: datetime) -> str:

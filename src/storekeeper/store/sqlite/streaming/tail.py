@@ -131,7 +131,9 @@ class Tail:
     def where(self) -> tuple[int, int]:
         """The log and how many of its frames are committed."""
         with self._lock:
-            return self._log.number, self._look()
+            # The look may be what finds that another log has begun.
+            frames = self._look()
+            return self._log.number, frames
 
     def log_bytes(self) -> int:
         """How much of the file the current log takes; the file itself never becomes smaller."""
@@ -222,8 +224,19 @@ class Tail:
         return self._counts()
 
     def _counts(self) -> tuple[int, int]:
-        frames, in_database = self._checkpointer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
-        return max(frames, 0), max(in_database, 0)
+        until = time.monotonic() + BUSY_MS / 1_000
+        while True:
+            try:
+                frames, in_database = self._checkpointer.wal_checkpoint(
+                    mode=apsw.SQLITE_CHECKPOINT_NOOP
+                )
+            except apsw.BusyError:
+                # A commit is just being counted; SQLite's own patience isn't for this.
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.001)
+            else:
+                return max(frames, 0), max(in_database, 0)
 
     def _look_twice(self) -> tuple[Header | None, int, int]:
         """A header and the counts that belong to it."""
