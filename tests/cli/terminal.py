@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -73,6 +73,18 @@ class Terminal:
         """A command that goes on; its output is read from `stdout`, its errors are in `errors`."""
         with (self.folder / "err.txt").open("a") as errors:
             given = [*map(str, arguments)]
+            theirs = self.environment.items()
+            if warm.is_for_a_start({n: text for n, text in theirs if os.environ.get(n) != text}):
+                started: Any = subprocess.Popen(
+                    [*COMMAND, *given],
+                    cwd=self.folder,
+                    env=self.environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    text=True,
+                )
+                return cast("warm.Started", started)
             return warm.start(given, cwd=self.folder, env=self.environment, stderr=errors)
 
     @contextlib.contextmanager

@@ -6,6 +6,8 @@ import io
 import json
 import subprocess
 import sys
+import threading
+import time
 
 from storekeeper.cache.rates import MemoryRates
 from storekeeper.telemetry.metrics import GAUGES, Metrics
@@ -20,6 +22,26 @@ def test_lines_come_out_whole_and_in_their_order() -> None:
     sink.write(b"second", urgent=True)
     sink.close()
     assert stream.getvalue() == b"first\nsecond\n"
+
+
+def test_what_comes_while_the_log_is_written_for_the_last_time_is_written() -> None:
+    """Why a server ended would be missing from its log."""
+    taken = io.BytesIO()
+    begun = threading.Event()
+
+    class Slow(io.RawIOBase):
+        def write(self, data: object) -> int:
+            begun.set()
+            while not sink._is_closing:
+                time.sleep(0.001)
+            return taken.write(data)  # type: ignore[arg-type]
+
+    sink = Sink(Slow())  # type: ignore[arg-type]
+    sink.write(b"first", urgent=True)
+    assert begun.wait(10)
+    sink.write(b"last")
+    sink.close()
+    assert taken.getvalue().split() == [b"first", b"last"]
 
 
 def test_a_log_that_nobody_reads_stops_nobody() -> None:

@@ -69,6 +69,8 @@ class Sink:
             # A line that comes from here on wakes the next turn, or is written by this one.
             self._is_awake = False
             self._write_out()
+        # It may have been told to end in the midst of that.
+        self._write_out()
 
     def _write_out(self) -> None:
         lines = []
