@@ -83,6 +83,7 @@ def deploy(
 
     outputs = deploying.deploy(formation, found, upload=upload)
     print(f"done: {outputs['gateway']['Address']}")
+    print(f"release: {built.sha256 if built else release} (the hash to go back to it with)")
 
 
 @app.callback()
