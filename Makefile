@@ -1,6 +1,6 @@
 # Everything a developer or a visitor runs. Needs make, a POSIX shell and Python 3.11 or newer.
 #   PYTHON=python3.12   the interpreter that makes .venv     ARGS="..."   passed to the command
-#   JOBS=2              test processes (0: in one process)
+#   JOBS=4              test processes (0: in one process)
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -10,7 +10,7 @@ SHELL := /bin/sh
 PYTHON ?=
 ARGS ?=
 ENV ?= staging
-JOBS ?= 3
+JOBS ?= 2
 export PYTHON
 # Where the surroundings forbid compiled files, each of a thousand starts would compile all anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -24,7 +24,7 @@ machine_options := --quiet --generate-hashes --python-version 3.12 --python-plat
 	--no-config --no-emit-index-url --no-emit-find-links
 
 help: ## Show this help
-	@echo "usage: make TARGET [PYTHON=python3.12] [ARGS=\"...\"] [JOBS=3]"
+	@echo "usage: make TARGET [PYTHON=python3.12] [ARGS=\"...\"] [JOBS=2]"
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1|\2/p' Makefile | \
 		while IFS='|' read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done

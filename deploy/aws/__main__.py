@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 
 from deploy.aws.assembly import Made, stacks
 from deploy.aws.deploying import DeploymentError
-from deploy.aws.settings import FOLDER, Environment, is_example, load
+from deploy.aws.settings import FOLDER, Environment, load, of_an_example
 from storekeeper.config import SettingsError
 
 BUILD = Path(__file__).resolve().parents[2] / "build" / "deploy"
@@ -63,9 +63,9 @@ def deploy(
     from deploy.aws.release import build
 
     given = load(name, environments)
-    if is_example(given) and not endpoint:
+    if (example := of_an_example(given)) and not endpoint:
         raise SettingsError(
-            f"domain = {given.domain!r} is an example's; put the shop's own into the file"
+            f"{example[0]}: {example[1]} is an example's; put the shop's own into the file"
         )
     account = Account(given.region, endpoint)
     print(f"{given.name} goes to the account {account.require()}")
@@ -83,7 +83,6 @@ def deploy(
 
     outputs = deploying.deploy(formation, found, upload=upload)
     print(f"done: {outputs['gateway']['Address']}")
-    print(f"release: {built.sha256 if built else release} (the hash to go back to it with)")
 
 
 @app.callback()

@@ -56,7 +56,7 @@ class Formation:
         poll_seconds: float = POLL_S,
     ) -> None:
         self._client = client
-        self._tell = tell
+        self.tell = tell
         self._despite_alarms = despite_alarms
         self._poll_s = poll_seconds
 
@@ -90,9 +90,9 @@ class Formation:
             return
         held = [id for id, kind in self._there(name).items() if kind in DATA]
         if held:
-            self._tell(f"{name}: not used any more; it stays, as {', '.join(held)} may hold data")
+            self.tell(f"{name}: not used any more; it stays, as {', '.join(held)} may hold data")
             return
-        self._tell(f"{name}: not used any more, removing it")
+        self.tell(f"{name}: not used any more, removing it")
         self._client.update_termination_protection(
             StackName=name, EnableTerminationProtection=False
         )
@@ -117,10 +117,10 @@ class Formation:
     ) -> None:
         change_set = self._change_set(stack, parameters, before)
         if change_set is None:
-            self._tell(f"{stack.name}: as it was")
+            self.tell(f"{stack.name}: as it was")
             return
         self._refuse_loss(stack, change_set)
-        self._tell(f"{stack.name}: {'making' if before is None else 'updating'} it")
+        self.tell(f"{stack.name}: {'making' if before is None else 'updating'} it")
         token = str(uuid.uuid4())
         self._client.execute_change_set(
             ChangeSetName=change_set["ChangeSetId"], ClientRequestToken=token
@@ -135,11 +135,11 @@ class Formation:
         if found is None or found["StackStatus"] == _NAMED:
             return None
         if found["StackStatus"].endswith("_IN_PROGRESS"):
-            self._tell(f"{name}: {found['StackStatus']}, waiting for its end")
+            self.tell(f"{name}: {found['StackStatus']}, waiting for its end")
             self._wait(name, "stack", self._whole_status_of_stack)
             return self._settled(stack)
         if found["StackStatus"] == _TAKEN_BACK:
-            self._tell(f"{name}: {_TAKEN_BACK}, removing what is left of the first try")
+            self.tell(f"{name}: {_TAKEN_BACK}, removing what is left of the first try")
             self._client.delete_stack(StackName=name)
             self._wait(name, "stack", self._whole_status_of_stack)
             found = self._described(name)
@@ -207,7 +207,7 @@ class Formation:
             if not status.endswith(("_PROGRESS", "_PENDING")):
                 return found
             if turn and turn % 24 == 0:
-                self._tell(f"{found.get('StackName', kind)}: {status}")
+                self.tell(f"{found.get('StackName', kind)}: {status}")
             time.sleep(self._poll_s)
         raise AssertionError
 
@@ -303,13 +303,15 @@ def deploy(
     that name, before the machines that need it, and answers its hash. What is switched off goes last,
     when nothing uses it any more."""
     outputs: dict[str, dict[str, str]] = {}
+    release = ""
     for stack in found:
         parameters = {}
         if stack.part == "compute":
-            parameters["Release"] = upload(outputs["releases"]["BucketName"])
+            parameters["Release"] = release = upload(outputs["releases"]["BucketName"])
         outputs[stack.part] = formation.put(stack, parameters)
     prefix = found[0].name.removesuffix(found[0].part)
     for part in OPTIONAL:
         if part not in outputs:
             formation.remove_unused(prefix + part)
+    formation.tell(f"release: {release} (the hash to go back to it with)")
     return outputs

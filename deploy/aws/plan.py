@@ -15,7 +15,7 @@ from deploy.aws.costs import (
     machines_at,
     monthly,
 )
-from deploy.aws.settings import Environment, is_example
+from deploy.aws.settings import Environment, of_an_example
 
 _SIZES = {0: "idle", 10: "10 orders/min", 1_000: "1,000 orders/min"}
 
@@ -23,8 +23,11 @@ _SIZES = {0: "idle", 10: "10 orders/min", 1_000: "1,000 orders/min"}
 def lines(given: Environment, found: Sequence[Made]) -> Iterator[str]:
     """All of it."""
     yield f"{given.name}: {given.domain} in {given.region}, size {given.size}"
-    if is_example(given):
-        yield "The domain is an example's: put yours into the environment's file before you deploy."
+    if example := of_an_example(given):
+        yield (
+            f"{example[0]}: {example[1]} is an example's: put yours into the environment's file "
+            "before you deploy."
+        )
     if given.mail is None:
         yield "It sends no mail: no confirmations, no links for new passwords. Set mail_from and [mail]."
     yield ""

@@ -36,6 +36,7 @@ _PLAIN_KEYS = (
 _LONGEST_LINK, _LONGEST_NAME = 300, 100
 _HIGHEST_PORT = 65_535
 _EXAMPLES = ("example.com", "example.org", "example.net")
+EXAMPLE_ZONE = "Z0123456789ABCDEFGHIJ"
 
 
 class Size(NamedTuple):
@@ -300,6 +301,12 @@ def _check_network(given: Environment) -> None:
         )
 
 
-def is_example(given: Environment) -> bool:
-    """Whether the domain is one of those that stand in documents and belong to nobody."""
-    return given.domain in _EXAMPLES or given.domain.endswith(tuple(f".{one}" for one in _EXAMPLES))
+def of_an_example(given: Environment) -> tuple[str, str] | None:
+    """A key, and its value that stands in documents and belongs to nobody; None where all are the
+    shop's own."""
+    people = [("operators", one) for one in given.operators]
+    people += [("on_call", one) for one in given.on_call]
+    for key, value in (("domain", given.domain), ("mail_from", given.mail_from), *people):
+        if f".{value.rpartition('@')[2]}".endswith(tuple(f".{one}" for one in _EXAMPLES)):
+            return key, value
+    return ("hosted_zone", EXAMPLE_ZONE) if given.hosted_zone == EXAMPLE_ZONE else None

@@ -47,7 +47,7 @@ class Terminal:
     def run(self, *arguments: str | Path, stdin: str = "", **environment: str) -> Ended:
         given = [*map(str, arguments)]
         env = {**self.environment, **environment}
-        if not warm.is_for_a_start(environment):
+        if not warm.is_for_a_start(env):
             ended = warm.run(given, cwd=self.folder, env=env, stdin=stdin, timeout_s=PATIENCE_S)
             return Ended(ended)
         return Ended(
@@ -73,8 +73,7 @@ class Terminal:
         """A command that goes on; its output is read from `stdout`, its errors are in `errors`."""
         with (self.folder / "err.txt").open("a") as errors:
             given = [*map(str, arguments)]
-            theirs = self.environment.items()
-            if warm.is_for_a_start({n: text for n, text in theirs if os.environ.get(n) != text}):
+            if warm.is_for_a_start(self.environment):
                 started: Any = subprocess.Popen(
                     [*COMMAND, *given],
                     cwd=self.folder,

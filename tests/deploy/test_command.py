@@ -88,4 +88,4 @@ def test_what_aws_refuses_is_told_in_one_sentence(
 def test_a_shop_with_the_name_of_an_example_is_not_deployed() -> None:
     ended = run("deploy", "production")
     assert ended.returncode == 2
-    assert "is an example's; put the shop's own into the file" in ended.stderr
+    assert "domain: shop.example.com is an example's; put the shop's own into the" in ended.stderr

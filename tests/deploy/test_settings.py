@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deploy.aws.settings import FOLDER, SIZES, load, read
+from deploy.aws.settings import EXAMPLE_ZONE, FOLDER, SIZES, load, of_an_example, read
 from storekeeper.config import SettingsError
 
 GOOD: dict[str, Any] = {
@@ -146,3 +146,23 @@ def test_the_environments_that_are_shipped_can_be_read(name: str) -> None:
 
 def test_who_names_nobody_to_wake_is_woken_themselves() -> None:
     assert read(GOOD).woken == ("ops@example.com",)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("domain", "shop.example.org"),
+        ("operators", ["me@shop.test", "ops@example.com"]),
+        ("on_call", ["on-call@mail.example.net"]),
+        ("mail_from", "shop@example.com"),
+        ("hosted_zone", EXAMPLE_ZONE),
+    ],
+)
+def test_what_an_example_left_behind_is_named(key: str, value: Any) -> None:
+    """Else alarms go to nobody, or a certificate waits for a zone that isn't there."""
+    own: dict[str, Any] = {"domain": "shop.test", "operators": ["me@shop.test"]}
+    own |= {"hosted_zone": "Z9876543210ABCDEFGHIJ"}
+    assert of_an_example(read({**GOOD, **own})) is None
+    mail = {**MAIL, "mail_from": "shop@shop.test"} if key == "mail_from" else {}
+    left = of_an_example(read({**GOOD, **own, **mail, key: value}))
+    assert left == (key, value[-1] if isinstance(value, list) else value)

@@ -107,6 +107,7 @@ def test_a_shop_goes_from_on_to_off_and_back_on_the_engine(assemblies: Path) -> 
 
     first = deploy(formation, on, upload=lambda bucket: RELEASE)
     assert {"cache", "identity"} <= there() == first.keys()
+    assert aws.told[-1] == f"release: {RELEASE} (the hash to go back to it with)"
     deploy(formation, off, upload=lambda bucket: RELEASE)
     assert there() == first.keys() - {"cache"}
     assert f"{PREFIX}cache: not used any more, removing it" in aws.told

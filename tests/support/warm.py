@@ -42,8 +42,11 @@ LONGEST_ANSWER = 32
 
 
 def is_for_a_start(environment: Mapping[str, str]) -> bool:
-    """Whether these variables have to be there when the interpreter starts."""
-    return any(name.startswith(OF_THE_START) for name in environment)
+    """Whether variables that this process hasn't have to be there when the interpreter starts."""
+    return any(
+        name.startswith(OF_THE_START) and os.environ.get(name) != text
+        for name, text in environment.items()
+    )
 
 
 class Started:
