@@ -53,8 +53,9 @@ PARTIAL = (
 LONGEST_RACE_S = 10.0
 # How long nothing is tried after a failure of DynamoDB.
 REFUSING_S = 0.5
-# A node whose entry was seen within this time may want to write as well.
-ACTIVE_S = 2.0
+# A node whose entry was seen within this time may want to write as well; one that loses for a while
+# still counts.
+ACTIVE_S = 5.0
 # The longest that a node rests for the others.
 LONGEST_REST_S = 0.25
 
@@ -158,15 +159,16 @@ class Follower(Writer):
         raise AssertionError("unreachable")
 
     def _rest(self) -> None:
-        """After an entry of its own a node rests for as long as one try of each other one takes.
+        """After an entry of its own a node rests for one to two tries of each other one.
 
-        Whoever lost the race knows by its answer what stands, and tries again at once. So nodes
-        that write all the time take turns; one that is alone rests never.
+        Whoever lost the race knows by its answer what stands, and tries again at once, after it has
+        written down what it lacked. So nodes that write all the time take turns; one that is alone
+        rests never.
         """
         self._has_written = False
         recent = time.monotonic() - ACTIVE_S
         if others := sum(at > recent for at in self._others.values()):
-            rest = others * self._try_s * random.uniform(0.5, 1.5)  # noqa: S311
+            rest = others * self._try_s * random.uniform(1.0, 2.0)  # noqa: S311
             time.sleep(min(rest, LONGEST_REST_S))
             self._has_rested = True
 
