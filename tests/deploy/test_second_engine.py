@@ -91,7 +91,7 @@ def test_alarms_on_metric_math_are_taken_as_they_are(assemblies: Path) -> None:
     for one in computed:
         expressions = [each.get("Expression") for each in kept[one["AlarmName"]]]
         assert expressions == [each.get("Expression") for each in one["Metrics"]]
-    assert len(computed) == 5
+    assert len(computed) == 7
 
 
 @pytest.mark.parametrize(("part", "reason"), LACKING.items())
