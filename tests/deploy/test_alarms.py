@@ -218,7 +218,30 @@ def test_a_silent_agent_is_known_by_what_each_machine_sends(full: Assembly) -> N
     assert made(full)["few-machines"]["TreatMissingData"] == "breaching"
 
 
-def test_the_dashboard_can_be_read(full: Assembly) -> None:
-    titles = [one["properties"].get("title", "") for one in widgets(full)]
-    for subject in ("Requests", "Orders", "Errors", "Cache", "Cost", "Tables: throttled"):
-        assert [title for title in titles if title.startswith(subject)], subject
+def test_too_few_orders_ring_by_what_is_usual_and_too_many_do_not(full: Assembly) -> None:
+    """Without it a shop in which nobody can pay looks healthy all day; a sale is no trouble."""
+    alarm = made(full)["no-orders"]
+    assert alarm["ComparisonOperator"] == "LessThanLowerThreshold"
+    placed, orders, usual = alarm["Metrics"]
+    assert (usual["Id"], alarm["ThresholdMetricId"]) == ("usual", "usual")
+    assert usual["Expression"] == "ANOMALY_DETECTION_BAND(orders, 3)"
+    # An hour without any is no gap in the figures but the trouble itself.
+    assert (orders["Id"], orders["Expression"]) == ("orders", "FILL(placed, 0)")
+    assert placed["MetricStat"]["Metric"] == {
+        "Namespace": "Storekeeper/full",
+        "MetricName": "storekeeper_orders_total",
+        "Dimensions": [{"Name": "outcome", "Value": "placed"}],
+    }
+    assert placed["MetricStat"]["Stat"] == "Sum"
+    assert [one["ReturnData"] for one in alarm["Metrics"]] == [False, True, True]
+    assert alarm["DatapointsToAlarm"] == alarm["EvaluationPeriods"]
+    assert alarm["EvaluationPeriods"] * placed["MetricStat"]["Period"] == 60 * 60
+    assert alarm["TreatMissingData"] == "notBreaching"
+
+
+def test_what_is_usual_is_learned_of_the_same_figure(full: Assembly) -> None:
+    """A band of another expression is none that the alarm has: it would never ring."""
+    learned = full.the("monitoring", "CloudWatch::AnomalyDetector")
+    queries = learned["MetricMathAnomalyDetector"]["MetricDataQueries"]
+    compared = made(full)["no-orders"]["Metrics"][:2]
+    assert queries == [{**one, "ReturnData": one["Id"] == "orders"} for one in compared]
