@@ -69,6 +69,15 @@ def test_nobody_talks_to_the_shop_by_an_old_tls(full: Assembly) -> None:
     assert re.match(r"ELBSecurityPolicy-TLS13-1-[23]-", policy)
 
 
+def test_log_ins_leave_the_processors_to_those_who_order(full: Assembly) -> None:
+    """A password's hash is what costs most. As docs/aws.md says, for everybody together."""
+    stage = full.the("gateway", "ApiGatewayV2::Stage")
+    held = {"ThrottlingRateLimit": 20, "ThrottlingBurstLimit": 40}
+    assert stage["RouteSettings"]["POST /auth/login"] == held
+    assert all(one == held for one in stage["RouteSettings"].values())
+    assert stage["DefaultRouteSettings"]["ThrottlingRateLimit"] == 2_000
+
+
 def test_the_firewall_refuses_what_amazons_rules_know_as_an_attack(full: Assembly) -> None:
     """Rules that only count, or that hold for nothing, would let all of it reach the shop."""
     acl = full.the("compute", "WAFv2::WebACL")
