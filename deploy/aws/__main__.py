@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -59,7 +60,7 @@ def deploy(
 ) -> None:
     """Make the environment, or update it."""
     from deploy.aws import deploying
-    from deploy.aws.account import Account
+    from deploy.aws.account import Account, prefix_list
     from deploy.aws.release import build
 
     given = load(name, environments)
@@ -81,7 +82,9 @@ def deploy(
     def upload(bucket: str) -> str:
         return account.upload(built, bucket) if built else release
 
-    outputs = deploying.deploy(formation, found, upload=upload)
+    outputs = deploying.deploy(
+        formation, found, upload=upload, prefix_list=partial(prefix_list, account.client("ec2"))
+    )
     print(f"done: {outputs['gateway']['Address']}")
 
 

@@ -16,6 +16,20 @@ HASH = re.compile("[0-9a-f]{64}")
 ABSENT = ("404", "NoSuchKey")
 
 
+def prefix_list(client: Any, service: str) -> str:
+    """The id of AWS's own list of the service's addresses, where this client of EC2 asks."""
+    name = f"com.amazonaws.{client.meta.region_name}.{service}"
+    found = client.describe_managed_prefix_lists(
+        Filters=[{"Name": "prefix-list-name", "Values": [name]}]
+    )["PrefixLists"]
+    if not found:
+        raise DeploymentError(
+            f"AWS names no addresses of {service} (the prefix list {name}), so machines can't be held "
+            "to them; set outbound = true, or deploy in another region"
+        )
+    return str(found[0]["PrefixListId"])
+
+
 class Account:
     """Clients for one region; credentials are found as AWS's own tools find them."""
 

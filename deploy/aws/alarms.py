@@ -6,14 +6,14 @@ those on what stands around it. Each is named after its part of the runbook.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from deploy.aws import machines, runbook
 from deploy.aws.rights import MACHINE_NAMESPACE
 from deploy.aws.settings import Environment
-from storekeeper.store.dynamodb.rights import OF_LOG
-from storekeeper.store.dynamodb.tables import COMMITS, TABLES
+from storekeeper.store.dynamodb.rights import OF_LOG, OF_VIEWS, Rights
+from storekeeper.store.dynamodb.tables import TABLES
 from storekeeper.telemetry import alarms as of_shop
 
 ORDERS = "storekeeper_orders_total"
@@ -37,7 +37,9 @@ MOST_PERCENT = of_shop.MOST_PERCENT
 GATEWAY_SLOW_MS = 2_000.0
 FULL_DISK, FULL_MEMORY = 80.0, 90.0
 LOGGED_ERRORS = 5
+TABLE_FAULTS = 5.0
 QUARTER_S = 900
+AGENT_PERIOD_S = 300
 Properties = dict[str, Any]
 
 
@@ -111,7 +113,37 @@ def _machines(given: Environment, at: Watched) -> dict[str, Properties]:
             Threshold=FULL_MEMORY,
             EvaluationPeriods=10,
         ),
+        "agent-silent": _agent_silent(given, at),
     }
+
+
+def _agent_silent(given: Environment, at: Watched) -> Properties:
+    """How many machines' values are missing. A machine counts where it was in service for a whole
+    period, so that new ones have time to start; where the group says nothing, few-machines rings.
+    The newest values may not be there yet, which FILL takes for none: so three of four, either way.
+    """
+    sent = AGENT_PERIOD_S // machines.AGENT_S
+    figures: dict[str, Figure] = {
+        "machines": (
+            "AWS/AutoScaling",
+            "GroupInServiceInstances",
+            {"AutoScalingGroupName": at.group},
+        ),
+        "samples": (MACHINE_NAMESPACE, machines.MEMORY, {"environment": given.name}),
+    }
+    return _computed(
+        "A machine's CloudWatch agent sends nothing: its disk, its memory and its log are unwatched.",
+        f"FILL(machines, 0) - FILL(samples, 0) / {sent}",
+        figures,
+        stats={"machines": "Minimum", "samples": "SampleCount"},
+        period=AGENT_PERIOD_S,
+        # Most of a machine's values; a single one may come a moment late.
+        ComparisonOperator="GreaterThanOrEqualToThreshold",
+        Threshold=0.5,
+        EvaluationPeriods=4,
+        DatapointsToAlarm=3,
+        TreatMissingData="breaching",
+    )
 
 
 def _gateway(at: Watched) -> dict[str, Properties]:
@@ -159,11 +191,6 @@ def _tables(given: Environment) -> dict[str, Properties]:
             (table, index) for table in TABLES for index in table.indexes
         )
     }
-    log = given.prefix + COMMITS.name
-    failed = {
-        action.lower(): ("AWS/DynamoDB", "SystemErrors", {"TableName": log, "Operation": action})
-        for action in OF_LOG[COMMITS]
-    }
     return {
         "table-throttled": _computed(
             "DynamoDB refuses requests because there are too many.",
@@ -172,15 +199,36 @@ def _tables(given: Environment) -> dict[str, Properties]:
             EvaluationPeriods=3,
             DatapointsToAlarm=2,
         ),
-        "table-errors": _computed(
-            "DynamoDB answers with faults of its own.",
-            _sum(failed),
-            failed,
-            Threshold=5.0,
-            EvaluationPeriods=3,
-            DatapointsToAlarm=2,
+        "table-errors": _faults(
+            given, "DynamoDB answers with faults of its own for the log of all commits.", OF_LOG
+        ),
+        "view-errors": _faults(
+            given,
+            "DynamoDB answers with faults of its own for the tables that other programs read.",
+            OF_VIEWS,
         ),
     }
+
+
+def _faults(given: Environment, text: str, called: Rights) -> Properties:
+    """Of what is `called`: DynamoDB counts them for each operation of a table."""
+    failed: dict[str, Figure] = {
+        f"{action.lower()}_{table.name}": (
+            "AWS/DynamoDB",
+            "SystemErrors",
+            {"TableName": given.prefix + table.name, "Operation": action},
+        )
+        for table, actions in called.items()
+        for action in actions
+    }
+    return _computed(
+        text,
+        _sum(failed),
+        failed,
+        Threshold=TABLE_FAULTS,
+        EvaluationPeriods=3,
+        DatapointsToAlarm=2,
+    )
 
 
 def _sum(figures: Iterable[str]) -> str:
@@ -269,13 +317,26 @@ def _plain(text: str, figure: Figure, **more: Any) -> Properties:
     }
 
 
-def _computed(text: str, expression: str, figures: dict[str, Figure], **more: Any) -> Properties:
-    """An expression over sums of a minute, above 0 unless `more` says otherwise."""
+def _computed(
+    text: str,
+    expression: str,
+    figures: dict[str, Figure],
+    *,
+    stats: Mapping[str, str] | None = None,
+    period: int = 60,
+    **more: Any,
+) -> Properties:
+    """An expression over sums of a minute, above 0 unless `more` says otherwise. `stats`: by figure,
+    where it is another than the sum."""
+    of = stats or {}
     return {
         "AlarmDescription": text,
         "Metrics": [
             {"Id": "value", "Label": text, "Expression": expression, "ReturnData": True},
-            *(_stat(id, figure, period=60, shown=False) for id, figure in figures.items()),
+            *(
+                _stat(id, figure, period=period, shown=False, stat=of.get(id, "Sum"))
+                for id, figure in figures.items()
+            ),
         ],
         "ComparisonOperator": "GreaterThanThreshold",
         "Threshold": 0.0,
@@ -284,7 +345,7 @@ def _computed(text: str, expression: str, figures: dict[str, Figure], **more: An
     }
 
 
-def _stat(id: str, figure: Figure, *, period: int, shown: bool) -> Properties:
+def _stat(id: str, figure: Figure, *, period: int, shown: bool, stat: str = "Sum") -> Properties:
     namespace, name, dimensions = figure
     metric = {
         "Namespace": namespace,
@@ -293,7 +354,7 @@ def _stat(id: str, figure: Figure, *, period: int, shown: bool) -> Properties:
     }
     return {
         "Id": id,
-        "MetricStat": {"Metric": metric, "Period": period, "Stat": "Sum"},
+        "MetricStat": {"Metric": metric, "Period": period, "Stat": stat},
         "ReturnData": shown,
     }
 

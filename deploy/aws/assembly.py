@@ -26,9 +26,14 @@ class Made(NamedTuple):
         return found
 
     @property
+    def parameters(self) -> Collection[str]:
+        """Names of what it has to be told."""
+        return set(json.loads(self.template).get("Parameters", ()))
+
+    @property
     def is_guarded(self) -> bool:
         """Whether something of it refuses to be deleted."""
-        return GUARD in json.loads(self.template).get("Parameters", ())
+        return GUARD in self.parameters
 
     def without_guard(self, there: Collection[str]) -> Made:
         """As it is while resources are made that aren't `there` yet: those can be deleted. The stack

@@ -65,9 +65,14 @@ def monthly(given: Environment, orders_a_minute: int) -> list[Cost]:
 
 
 def factor_of(given: Environment, prices: Mapping[str, Any]) -> float:
-    """Of a region without one: that of the dearest known, so that nobody is surprised."""
+    """Of a region without one: that of the dearest known."""
+    return float(prices["factor"][priced_as(given, prices)])
+
+
+def priced_as(given: Environment, prices: Mapping[str, Any]) -> str:
+    """The region whose prices are reckoned with."""
     known: dict[str, float] = prices["factor"]
-    return known.get(given.region, max(known.values()))
+    return given.region if given.region in known else max(known, key=known.__getitem__)
 
 
 def machines_at(given: Environment, orders_a_minute: int) -> int:

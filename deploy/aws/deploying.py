@@ -15,7 +15,7 @@ from typing import Any
 import botocore.exceptions as failures
 
 from deploy.aws.assembly import Made
-from deploy.aws.fixed import GUARD, OPTIONAL
+from deploy.aws.fixed import GUARD, OPTIONAL, PREFIX_LISTS
 
 POLL_S = 5.0
 # CloudFormation watches the alarms for so long after an update.
@@ -298,14 +298,19 @@ def deploy(
     found: Sequence[Made],
     *,
     upload: Callable[[str], str],
+    prefix_list: Callable[[str], str],
 ) -> dict[str, dict[str, str]]:
     """All stacks, in order; their outputs by part. `upload` brings the release into the bucket of
-    that name, before the machines that need it, and answers its hash. What is switched off goes last,
-    when nothing uses it any more."""
+    that name, before the machines that need it, and answers its hash; `prefix_list` answers the id
+    of a service's list of addresses. What is switched off goes last, when nothing uses it any more."""
     outputs: dict[str, dict[str, str]] = {}
     release = ""
     for stack in found:
-        parameters = {}
+        parameters = {
+            name: prefix_list(service)
+            for name, service in PREFIX_LISTS.items()
+            if name in stack.parameters
+        }
         if stack.part == "compute":
             parameters["Release"] = release = upload(outputs["releases"]["BucketName"])
         outputs[stack.part] = formation.put(stack, parameters)

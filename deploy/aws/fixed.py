@@ -7,6 +7,9 @@ APP_PORT = 8_000
 ZONES = 2
 # The parameter of stacks with something that can't be deleted while it is "true", and the condition.
 GUARD, GUARDED = "Guarded", "IsGuarded"
+# Parameters of the stack `network` where machines may reach DynamoDB and S3 and no other address:
+# AWS's lists of these services' addresses, whose ids differ from region to region.
+PREFIX_LISTS = {"DynamoDbAddresses": "dynamodb", "S3Addresses": "s3"}
 # Stacks that an environment may be without.
 OPTIONAL = ("cache", "identity")
 # Where the gateway tells the shop who asks. The balancer's X-Forwarded-For has the gateway's link.

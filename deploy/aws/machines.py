@@ -18,6 +18,8 @@ LOG_FILE = "/var/log/storekeeper.log"
 START_LOG = "/var/log/storekeeper-start.log"
 # Of CloudWatch's agent: each is one metric for the whole environment, the worst machine's.
 DISK, MEMORY = "disk_used_percent", "mem_used_percent"
+# A value of each, of each machine; alarms count them.
+AGENT_S = 60
 
 
 class Places(NamedTuple):
@@ -118,7 +120,11 @@ def agent(given: Environment) -> dict[str, Any]:
         }
     )
     where = {"environment": given.name}
-    found["agent"] = {"omit_hostname": True, "region": given.region}
+    found["agent"] = {
+        "omit_hostname": True,
+        "region": given.region,
+        "metrics_collection_interval": AGENT_S,
+    }
     found["metrics"] = {
         "namespace": MACHINE_NAMESPACE,
         "aggregation_dimensions": [list(where)],

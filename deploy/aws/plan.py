@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from deploy.aws.assembly import Made
 from deploy.aws.costs import (
@@ -14,6 +15,7 @@ from deploy.aws.costs import (
     REQUESTS_OF_ORDER,
     machines_at,
     monthly,
+    priced_as,
 )
 from deploy.aws.settings import Environment, of_an_example
 
@@ -60,4 +62,21 @@ def _cost(given: Environment) -> Iterator[str]:
     yield ""
     yield f"Prices of {prices['as_of']} ({PRICES.name}): {prices['source']}."
     yield f"Storage is that of a shop of {KEPT_MONTHS} months; {REQUESTS_OF_ORDER} requests for an order."
+    yield from _unknown(given, prices)
     yield "Without tax, support, outgoing mail, data that was there before, and free tiers."
+
+
+def _unknown(given: Environment, prices: Mapping[str, Any]) -> Iterator[str]:
+    """What may make the sums wrong for this environment."""
+    if (dear := priced_as(given, prices)) != given.region:
+        factor = prices["factor"][dear]
+        yield (
+            f"{given.region} isn't in {PRICES.name}: reckoned as {dear}, the dearest there ({factor:g} "
+            "of us-east-1); it may cost more. Put the region's factor into the file."
+        )
+    kind, surplus = given.machines.instance, prices["surplus"]
+    if free := surplus["free_percent"].get(kind):
+        yield (
+            f"Without surplus CPU credits: a {kind} that is busier than {free} % over a day costs "
+            f"${surplus['vcpu_hour']:.2f} more for each vCPU and hour above (unlimited mode)."
+        )

@@ -14,6 +14,7 @@ from typing import Any
 
 import botocore.session
 
+from deploy.aws.account import prefix_list
 from deploy.aws.assembly import Made, stacks
 from deploy.aws.deploying import Formation
 from tests.support.local_engines import url
@@ -60,6 +61,9 @@ class Aws:
             aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
         )
+
+    def prefix_list(self, service: str) -> str:
+        return prefix_list(self.client("ec2"), service)
 
     def known(self, folder: Path) -> list[Made]:
         """The stacks of an assembly as far as they can be made here."""

@@ -54,7 +54,7 @@ class Deployed(NamedTuple):
 
 def deployed(aws: Aws, folder: Path, upload: Callable[[str], str]) -> Deployed:
     """By the deployment's own code. `folder`: the assembly; `upload`: as `deploy` wants it."""
-    outputs = deploy(aws.formation, aws.known(folder), upload=upload)
+    outputs = deploy(aws.formation, aws.known(folder), upload=upload, prefix_list=aws.prefix_list)
     whole = {one.part: one for one in stacks(folder)}
     template = f"storekeeper-{folder.name}-machine"
     return Deployed(aws, whole, outputs, told(aws.client("ec2"), template))

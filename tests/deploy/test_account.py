@@ -1,13 +1,18 @@
-"""A release that an operator names is looked for before anything is deployed."""
+"""What is asked of the account before anything is deployed: for the release that an operator names,
+and for the addresses that machines may reach."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import botocore.session
 import pytest
 from botocore.stub import Stubber
 
-from deploy.aws.account import Account
+from deploy.aws.account import Account, prefix_list
 from deploy.aws.deploying import DeploymentError
+from tests.support import local_engines
+from tools.engines.launch import Name
 
 
 @pytest.mark.parametrize(
@@ -46,3 +51,33 @@ def test_a_release_that_is_there_is_gone_back_to(monkeypatch: pytest.MonkeyPatch
         stub.add_response("head_object", {})
         account.require_release("0" * 64, "releases")
         stub.assert_no_pending_responses()
+
+
+def ec2(endpoint: str | None = None) -> Any:
+    return botocore.session.get_session().create_client(
+        "ec2", region_name="eu-west-1", endpoint_url=endpoint
+    )
+
+
+@pytest.mark.parametrize("engine", ["ministack", "moto"])
+@pytest.mark.parametrize("service", ["dynamodb", "s3"])
+def test_the_addresses_of_a_service_are_those_of_the_region(
+    monkeypatch: pytest.MonkeyPatch, engine: Name, service: str
+) -> None:
+    """Of another region they would shut machines off from their tables or files."""
+    local_engines.use_local_credentials(monkeypatch)
+    client = ec2(local_engines.url(engine))
+    asked = client.describe_managed_prefix_lists(PrefixListIds=[prefix_list(client, service)])
+    (found,) = asked["PrefixLists"]
+    assert found["PrefixListName"] == f"com.amazonaws.eu-west-1.{service}"
+
+
+def test_a_region_that_names_no_addresses_is_told_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    local_engines.use_local_credentials(monkeypatch)
+    client = ec2()
+    with Stubber(client) as stub:
+        stub.add_response("describe_managed_prefix_lists", {"PrefixLists": []})
+        with pytest.raises(DeploymentError, match=r"no addresses of s3 .*set outbound = true"):
+            prefix_list(client, "s3")

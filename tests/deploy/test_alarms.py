@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from deploy.aws import machines
+from deploy.aws.settings import read
 from storekeeper.store.dynamodb.tables import TABLES
 from storekeeper.telemetry.alarms import alarms
 from storekeeper.telemetry.metrics import GAUGES, Metrics
 from tests.deploy.templates import Assembly
+from tests.deploy.test_settings import GOOD
 from tests.support.processes import ROOT
 
 # Made from the log by a filter, not sent by the shop.
 OF_LOG = {"storekeeper_log_errors"}
 PREFIX = "storekeeper-full-"
 AROUND = {
+    "agent-silent",
     "cache-away",
     "disk",
     "few-machines",
@@ -29,7 +36,9 @@ AROUND = {
     "table-throttled",
     "undelivered",
     "unhealthy-machine",
+    "view-errors",
 }
+CALLS = Path(__file__).parent / "recorded_calls.txt"
 
 
 def made(assembly: Assembly) -> dict[str, dict[str, Any]]:
@@ -121,7 +130,7 @@ def test_few_requests_ring_no_alarm(full: Assembly) -> None:
 
 def test_tables_are_watched_though_dynamodb_is_silent_while_all_is_well(full: Assembly) -> None:
     """Without FILL one figure without a value leaves the whole sum without one."""
-    for name in ("table-throttled", "table-errors"):
+    for name in ("table-throttled", "table-errors", "view-errors"):
         metrics = made(full)[name]["Metrics"]
         (total,) = (one["Expression"] for one in metrics if "Expression" in one)
         figures = [one["Id"] for one in metrics if "MetricStat" in one]
@@ -135,7 +144,104 @@ def test_tables_are_watched_though_dynamodb_is_silent_while_all_is_well(full: As
             assert f'"{index.name}"' in text
 
 
-def test_the_dashboard_can_be_read(full: Assembly) -> None:
-    titles = [one["properties"].get("title", "") for one in widgets(full)]
-    for subject in ("Requests", "Orders", "Errors", "Cache", "Cost", "Tables: throttled"):
-        assert [title for title in titles if title.startswith(subject)], subject
+def test_every_table_that_the_shop_calls_rings_when_dynamodb_fails_there(full: Assembly) -> None:
+    """Else orders could be taken for hours while the tables that other programs read stand still."""
+    called = {
+        (f"{PREFIX}{table}", action)
+        for action, table in re.findall(r"dynamodb:(\w+) on \S+table/\*(\w+)", CALLS.read_text())
+        if action != "DescribeTable"
+    }
+    watched = [
+        {one["Name"]: one["Value"] for one in metric["MetricStat"]["Metric"]["Dimensions"]}
+        for name in ("table-errors", "view-errors")
+        for metric in made(full)[name]["Metrics"]
+        if metric.get("MetricStat", {}).get("Metric", {}).get("MetricName") == "SystemErrors"
+    ]
+    assert {(one["TableName"], one["Operation"]) for one in watched} == called
+    assert {table for table, _ in called} == {f"{PREFIX}{table.name}" for table in TABLES}
+
+
+@pytest.mark.parametrize(
+    ("in_service", "sent", "rings"),
+    [
+        pytest.param(3, 15, False, id="all send"),
+        pytest.param(3, 14, False, id="one value is late"),
+        pytest.param(3, 10, True, id="one of three is silent"),
+        pytest.param(9, 40, True, id="one of nine is silent"),
+        pytest.param(3, None, True, id="all are silent"),
+        pytest.param(2, 13, False, id="a third has just started, or just goes"),
+        pytest.param(0, None, False, id="there are no machines, as while restoring"),
+        pytest.param(None, 15, False, id="the group says nothing"),
+        pytest.param(None, None, False, id="nobody says anything"),
+    ],
+)
+def test_a_machine_whose_agent_died_rings(
+    full: Assembly, in_service: int | None, sent: int | None, rings: bool
+) -> None:
+    """Its disk may fill up and its log may be lost, and the others' values look like all is well."""
+    alarm = made(full)["agent-silent"]
+    (expression,) = (one["Expression"] for one in alarm["Metrics"] if "Expression" in one)
+    known: dict[str, Any] = {
+        "FILL": lambda value, other: other if value is None else value,
+        "__builtins__": {},
+    }
+    missing = eval(expression, known, {"machines": in_service, "samples": sent})
+    assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+    assert (missing >= alarm["Threshold"]) == rings
+
+
+def test_a_silent_agent_is_known_by_what_each_machine_sends(full: Assembly) -> None:
+    """A value a minute of each machine, counted beside the machines that were there all the time."""
+    alarm = made(full)["agent-silent"]
+    looked_at = {one["Id"]: one["MetricStat"] for one in alarm["Metrics"] if "MetricStat" in one}
+    agent = machines.agent(read({**GOOD, "name": "full"}))
+    values = looked_at["samples"]
+    assert values["Stat"] == "SampleCount"
+    assert values["Metric"] == {
+        "Namespace": agent["metrics"]["namespace"],
+        "MetricName": "mem_used_percent",
+        "Dimensions": [{"Name": "environment", "Value": "full"}],
+    }
+    assert agent["metrics"]["metrics_collected"]["mem"] == {
+        "measurement": ["mem_used_percent"],
+        "append_dimensions": {"environment": "full"},
+    }
+    assert agent["agent"]["metrics_collection_interval"] * 5 == values["Period"]
+    # A machine that has just started has no values for some minutes.
+    group = looked_at["machines"]
+    assert (group["Stat"], group["Period"]) == ("Minimum", values["Period"])
+    assert group["Metric"]["MetricName"] == "GroupInServiceInstances"
+    assert alarm["DatapointsToAlarm"] * values["Period"] == 15 * 60
+    assert alarm["EvaluationPeriods"] > alarm["DatapointsToAlarm"]
+    assert alarm["TreatMissingData"] == "breaching"
+    # Where the group says nothing it is this one that tells.
+    assert made(full)["few-machines"]["TreatMissingData"] == "breaching"
+
+
+def test_too_few_orders_ring_by_what_is_usual_and_too_many_do_not(full: Assembly) -> None:
+    """Without it a shop in which nobody can pay looks healthy all day; a sale is no trouble."""
+    alarm = made(full)["no-orders"]
+    assert alarm["ComparisonOperator"] == "LessThanLowerThreshold"
+    placed, orders, usual = alarm["Metrics"]
+    assert (usual["Id"], alarm["ThresholdMetricId"]) == ("usual", "usual")
+    assert usual["Expression"] == "ANOMALY_DETECTION_BAND(orders, 3)"
+    # An hour without any is no gap in the figures but the trouble itself.
+    assert (orders["Id"], orders["Expression"]) == ("orders", "FILL(placed, 0)")
+    assert placed["MetricStat"]["Metric"] == {
+        "Namespace": "Storekeeper/full",
+        "MetricName": "storekeeper_orders_total",
+        "Dimensions": [{"Name": "outcome", "Value": "placed"}],
+    }
+    assert placed["MetricStat"]["Stat"] == "Sum"
+    assert [one["ReturnData"] for one in alarm["Metrics"]] == [False, True, True]
+    assert alarm["DatapointsToAlarm"] == alarm["EvaluationPeriods"]
+    assert alarm["EvaluationPeriods"] * placed["MetricStat"]["Period"] == 60 * 60
+    assert alarm["TreatMissingData"] == "notBreaching"
+
+
+def test_what_is_usual_is_learned_of_the_same_figure(full: Assembly) -> None:
+    """A band of another expression is none that the alarm has: it would never ring."""
+    learned = full.the("monitoring", "CloudWatch::AnomalyDetector")
+    queries = learned["MetricMathAnomalyDetector"]["MetricDataQueries"]
+    compared = made(full)["no-orders"]["Metrics"][:2]
+    assert queries == [{**one, "ReturnData": one["Id"] == "orders"} for one in compared]

@@ -12,7 +12,7 @@ import pytest
 from botocore.stub import ANY, Stubber
 
 from deploy.aws.assembly import Made
-from deploy.aws.deploying import DeploymentError, Formation
+from deploy.aws.deploying import DeploymentError, Formation, deploy
 
 NAME = "storekeeper-test-data"
 ID = f"arn:aws:cloudformation:eu-west-1:123456789012:stack/{NAME}/1"
@@ -301,6 +301,23 @@ def test_an_update_that_mends_what_rings_is_not_taken_back_by_it() -> None:
         aws.is_("UPDATE_COMPLETE")
         aws.formation.put(STACK, {})
         aws.stub.assert_no_pending_responses()
+
+
+def test_a_stack_is_told_the_addresses_that_it_asks_for(aws: CloudFormation) -> None:
+    """Without them machines would reach neither tables nor files, or could reach everything."""
+    wanted = {"DynamoDbAddresses": {"Type": "String"}, "S3Addresses": {"Type": "String"}}
+    stack = STACK._replace(template=json.dumps({"Resources": {}, "Parameters": wanted}))
+    aws.is_(None)
+    aws.changes("CREATE", stack=stack, DynamoDbAddresses="pl-dynamodb", S3Addresses="pl-s3")
+    aws.is_("CREATE_COMPLETE", "CREATE_COMPLETE")
+    aws.protects()
+    aws.is_("CREATE_COMPLETE", None, None)
+    deploy(
+        aws.formation,
+        [stack],
+        upload=lambda bucket: "0" * 64,
+        prefix_list=lambda service: f"pl-{service}",
+    )
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def made(aws: Aws, assemblies: Path) -> list[Made]:
 @pytest.fixture(scope="module")
 def outputs(aws: Aws, made: list[Made]) -> dict[str, dict[str, str]]:
     """Everything deployed, in order."""
-    return deploy(aws.formation, made, upload=lambda bucket: RELEASE)
+    return deploy(aws.formation, made, upload=lambda bucket: RELEASE, prefix_list=aws.prefix_list)
 
 
 def test_all_stacks_can_be_made_in_their_order(

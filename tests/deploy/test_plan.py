@@ -76,6 +76,37 @@ def test_a_region_without_prices_is_reckoned_dear() -> None:
     assert costs.factor_of(far, prices) == max(prices["factor"].values())
 
 
+@pytest.mark.parametrize(
+    ("region", "told"),
+    [
+        (
+            "sa-east-1",
+            "sa-east-1 isn't in prices.toml: reckoned as eu-central-1, the dearest there",
+        ),
+        ("eu-north-1", ""),
+    ],
+)
+def test_whoever_is_elsewhere_is_told_that_prices_are_another_regions(
+    region: str, told: str
+) -> None:
+    """Else the sum looks as good as any, and the bill may be half as much again."""
+    text = list(lines(read({**GOOD, "region": region}), []))
+    found = [line for line in text if " isn't in prices.toml" in line]
+    assert len(found) == bool(told)
+    assert all(line.startswith(told) for line in found)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_machines_that_cost_more_when_they_are_busy_are_named(size: str) -> None:
+    """At half of its processors, where scaling begins, a t4g.small costs more than twice its price."""
+    text = list(lines(read({**GOOD, "size": size}), []))
+    told = [line for line in text if "surplus CPU credits" in line]
+    burstable = SIZES[size].instance.startswith("t")
+    assert len(told) == burstable
+    if burstable:
+        assert "t4g.small that is busier than 20 % over a day costs $0.04 more" in told[0]
+
+
 def test_machines_stay_within_their_size() -> None:
     given = read(GOOD)
     assert machines_at(given, 0) == given.machines.least

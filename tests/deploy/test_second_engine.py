@@ -15,7 +15,9 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
+from deploy.aws.account import prefix_list
 from deploy.aws.assembly import Made, stacks
+from deploy.aws.fixed import PREFIX_LISTS
 from storekeeper.store.dynamodb.tables import TABLES, Table, creation
 from tests.deploy.templates import LIVED_IN
 from tests.support.local_engines import url
@@ -49,7 +51,15 @@ def made(assemblies: Path) -> Mapping[str, Made]:
     """The stacks that it can make, made directly: change sets of them end in a fault of its own."""
     found = {one.part: one for one in stacks(assemblies / LIVED_IN) if one.part not in LACKING}
     for one in found.values():
-        client("cloudformation").create_stack(StackName=one.name, TemplateBody=one.template)
+        client("cloudformation").create_stack(
+            StackName=one.name,
+            TemplateBody=one.template,
+            Parameters=[
+                {"ParameterKey": name, "ParameterValue": prefix_list(client("ec2"), service)}
+                for name, service in PREFIX_LISTS.items()
+                if name in one.parameters
+            ],
+        )
     return found
 
 
@@ -91,7 +101,7 @@ def test_alarms_on_metric_math_are_taken_as_they_are(assemblies: Path) -> None:
     for one in computed:
         expressions = [each.get("Expression") for each in kept[one["AlarmName"]]]
         assert expressions == [each.get("Expression") for each in one["Metrics"]]
-    assert len(computed) == 5
+    assert len(computed) == 7
 
 
 @pytest.mark.parametrize(("part", "reason"), LACKING.items())

@@ -16,7 +16,6 @@ from tests.deploy.templates import Assembly
 from tests.deploy.test_machines import PLACES
 from tests.deploy.test_settings import GOOD
 
-EVERYBODY = ("0.0.0.0/0", "::/0")
 SECRET = {"STOREKEEPER_SECRET_KEY": "k" * 64}
 
 
@@ -105,69 +104,6 @@ def test_a_backup_can_be_restored_by_a_role_that_is_there_before_it_is_needed(
     assert "AWSBackupServiceRolePolicyForRestores" in json.dumps(roles[name])
     daily = json.dumps([role for other, role in roles.items() if other != name])
     assert "ForRestores" not in daily
-
-
-def test_the_network_spans_two_zones_and_nobody_comes_in(full: Assembly, least: Assembly) -> None:
-    for assembly in (full, least):
-        zones = {
-            json.dumps(one["AvailabilityZone"])
-            for one in assembly.of_type("network", "EC2::Subnet").values()
-        }
-        assert len(zones) == 2
-        if assembly is least:
-            assert zones == {'"us-east-1b"', '"us-east-1d"'}
-        for one in ingress(assembly):
-            assert one.get("CidrIp") not in EVERYBODY
-            assert one.get("CidrIpv6") not in EVERYBODY
-    assert not least.of_type("network", "EC2::InternetGateway")
-    assert not least.of_type("network", "EC2::NatGateway")
-    assert len(full.of_type("network", "EC2::NatGateway")) == 1
-
-
-def test_ssh_is_closed_unless_named(full: Assembly, least: Assembly) -> None:
-    assert [one["CidrIp"] for one in ingress(full) if one["FromPort"] == 22] == ["203.0.113.7/32"]
-    assert not [one for one in ingress(least) if one["FromPort"] == 22]
-
-
-def test_operators_who_may_use_ssh_have_a_way_to_machines(full: Assembly, least: Assembly) -> None:
-    """Machines have no public address: without the endpoint the rule above opens nothing."""
-    endpoint = full.the("network", "EC2::InstanceConnectEndpoint")
-    assert endpoint["PreserveClientIp"] is True, "the rule is about the operator's own address"
-    assert "WayIn" in json.dumps(endpoint["SecurityGroupIds"])
-    assert not least.of_type("network", "EC2::InstanceConnectEndpoint")
-
-
-def test_aws_is_reached_without_the_internet(full: Assembly, least: Assembly) -> None:
-    def services(assembly: Assembly) -> set[str]:
-        found = assembly.of_type("network", "EC2::VPCEndpoint").values()
-        return {json.dumps(one["ServiceName"]).rpartition(".")[2].strip('"]} ') for one in found}
-
-    needed = {"s3", "dynamodb", "sns", "monitoring", "logs", "secretsmanager", "ssm"}
-    assert needed | {"ssmmessages", "cloudformation", "email-smtp"} == services(least)
-    assert services(full) - services(least) == {"cognito-idp"}
-    # The mail server of `full` isn't SES.
-    assert services(least) - services(full) == {"email-smtp"}
-
-
-def test_mail_finds_its_way(full: Assembly, least: Assembly) -> None:
-    """To SES by its endpoint, to any other server by the way out; with the secret's password."""
-    opened = {
-        port: json.dumps(one["DestinationSecurityGroupId"])
-        for port, one in ports(least, "EC2::SecurityGroupEgress")
-    }
-    assert "EndpointsGroup" in opened[587]
-    assert 587 in dict(ports(least, "EC2::SecurityGroupIngress"))
-    (machines,) = (
-        one
-        for one in full.of_type("network", "EC2::SecurityGroup").values()
-        if "machines that run" in one["GroupDescription"]
-    )
-    anywhere = {one["ToPort"] for one in machines["SecurityGroupEgress"] if "CidrIp" in one}
-    assert anywhere == {443, 465}
-    for assembly in (full, least):
-        assert "MailPassword" in assembly.of_type("secrets", "SecretsManager::Secret")
-        assert "MailPassword" in json.dumps(assembly.the("permissions", "IAM::Policy"))
-        assert "MAIL_PASSWORD" in json.dumps(assembly.the("compute", "EC2::LaunchTemplate"))
 
 
 def test_machines_are_hard_to_misuse(full: Assembly) -> None:
@@ -379,17 +315,3 @@ def refused(values: dict[str, Any]) -> bool:
 def test_every_stack_says_what_it_is(full: Assembly) -> None:
     for template in full.templates.values():
         assert template["Description"].startswith("Storekeeper (full): ")
-
-
-def ports(assembly: Assembly, kind: str) -> list[tuple[int, dict[str, Any]]]:
-    """Rules between groups, by the port that they open."""
-    return [(one["ToPort"], one) for one in assembly.of_type("network", kind).values()]
-
-
-def ingress(assembly: Assembly) -> list[dict[str, Any]]:
-    """All rules that let something in."""
-    found = list(assembly.of_type("network", "EC2::SecurityGroupIngress").values())
-    for group in assembly.of_type("network", "EC2::SecurityGroup").values():
-        found += group.get("SecurityGroupIngress", ())
-    assert found
-    return found

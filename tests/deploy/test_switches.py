@@ -100,19 +100,27 @@ def test_a_shop_goes_from_on_to_off_and_back_on_the_engine(assemblies: Path) -> 
     off = aws.known(folder_of(assemblies, "all"))
     formation, client = aws.formation, aws.client("cloudformation")
 
+    def put(found: list[Made]) -> dict[str, dict[str, str]]:
+        return deploy(formation, found, upload=lambda bucket: RELEASE, prefix_list=aws.prefix_list)
+
     def there() -> set[str]:
         pages = client.get_paginator("describe_stacks").paginate()
         names = {one["StackName"] for page in pages for one in page["Stacks"]}
         return {one.removeprefix(PREFIX) for one in names if one.startswith(PREFIX)}
 
-    first = deploy(formation, on, upload=lambda bucket: RELEASE)
+    first = put(on)
     assert {"cache", "identity"} <= there() == first.keys()
     assert aws.told[-1] == f"release: {RELEASE} (the hash to go back to it with)"
-    deploy(formation, off, upload=lambda bucket: RELEASE)
+    put(off)
+    (network,) = client.describe_stacks(StackName=f"{PREFIX}network")["Stacks"]
+    assert {one["ParameterValue"] for one in network["Parameters"]} == {
+        aws.prefix_list("dynamodb"),
+        aws.prefix_list("s3"),
+    }
     assert there() == first.keys() - {"cache"}
     assert f"{PREFIX}cache: not used any more, removing it" in aws.told
     assert f"{PREFIX}identity: not used any more; it stays, as Pool may hold data" in aws.told
-    again = deploy(formation, on, upload=lambda bucket: RELEASE)
+    again = put(on)
     assert there() == first.keys()
     for part, name in (("identity", "UserPool"), ("data", "FilesBucket")):
         assert again[part][name] == first[part][name]

@@ -3,11 +3,20 @@ they need: AWS's services by endpoints, each other not at all."""
 
 from __future__ import annotations
 
+import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from deploy.aws.fixed import APP_PORT, CIDR, INTERFACES, MAIL_INTERFACE, POOL_INTERFACE, ZONES
+from deploy.aws.fixed import (
+    APP_PORT,
+    CIDR,
+    INTERFACES,
+    MAIL_INTERFACE,
+    POOL_INTERFACE,
+    PREFIX_LISTS,
+    ZONES,
+)
 from deploy.aws.settings import Environment
 from deploy.aws.stacks.base import Stack
 
@@ -91,11 +100,12 @@ class Network(Stack):
         for port in VALKEY_PORTS:
             _connect(self.machines, self.cache, port, "the cache")
         self.export_value(self.cache.security_group_id)
-        # DynamoDB and S3 are reached by public addresses over the gateway endpoints; without
-        # `outbound` there is no route to any other.
-        self.machines.add_egress_rule(
-            ec2.Peer.any_ipv4(), ec2.Port.tcp(HTTPS), "DynamoDB and S3 by their endpoints"
-        )
+        if self.given.outbound:
+            self.machines.add_egress_rule(
+                ec2.Peer.any_ipv4(), ec2.Port.tcp(HTTPS), "webhooks, DynamoDB and S3"
+            )
+        else:
+            self._reach_tables_and_files()
         mail = self.given.mail
         if mail is not None and self.given.mails_by_ses:
             _connect(self.machines, self.endpoints, mail.port, "mail by SES")
@@ -103,6 +113,28 @@ class Network(Stack):
             self.machines.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(mail.port), "mail")
         if self.given.ssh_from:
             self._let_operators_in()
+
+    def _reach_tables_and_files(self) -> None:
+        """DynamoDB and S3 have public addresses, also over the gateway endpoints. There is no route
+        to any other, and no rule either."""
+        for name, service in PREFIX_LISTS.items():
+            addresses = cdk.CfnParameter(
+                self,
+                name,
+                type="String",
+                allowed_pattern="pl-[0-9a-f]+",
+                description=f"Id of the list of addresses of {service} in this region",
+            )
+            ec2.CfnSecurityGroupEgress(
+                self,
+                f"MachinesTo{name}",
+                group_id=self.machines.security_group_id,
+                ip_protocol="tcp",
+                from_port=HTTPS,
+                to_port=HTTPS,
+                destination_prefix_list_id=addresses.value_as_string,
+                description=f"{service} by its endpoint",
+            )
 
     def _let_operators_in(self) -> None:
         """By an endpoint that the operators' own rights open. Machines have no public address, but

@@ -28,6 +28,7 @@ WEEKS_NEEDED = 2
 WINDOW = "WINDOW"
 # Alarms at AWS that have no alert here, and why.
 LEFT_OUT = {
+    "agent-silent": "there is no agent; blind tells of exporters that can't be read",
     "few-machines": "there is one machine",
     "figures-dropped": "no figures are sent; silent and blind tell of those that can't be read",
     "gateway-slow": "there is no gateway; slow is the shop's own time",
@@ -36,6 +37,7 @@ LEFT_OUT = {
     "table-throttled": "there are no tables of DynamoDB",
     "undelivered": "there is no queue of SQS; dead-letters tells of the shop's own deliveries",
     "unhealthy-machine": "there is one machine, and not-ready tells of it",
+    "view-errors": "there are no tables of DynamoDB",
 }
 
 
