@@ -19,7 +19,7 @@ ORDERS_A_MINUTE = (0, 10, 1_000)
 MINUTES = 60 * 730
 # Measured: of a three-line order with all work of the node and the tables for other programs, one
 # after the other; the two indexes of `orders` take two units more, which don't go over the wire.
-WRITES_OF_ORDER, READS_OF_ORDER = 3.76 + 2, 0.44
+WRITES_OF_ORDER, READS_OF_ORDER = 3.09 + 2, 0.38
 # Measured: of a node that nobody visits, in an hour; the first leads.
 IDLE_LEADER, IDLE_FURTHER = (1_080, 8_640), (0, 3_240)
 # A visited node looks at the log up to four times a second; a unit each.
