@@ -95,7 +95,7 @@ def _dynamodb() -> Any:
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"store = dynamodb needs more packages ({error.name} is missing); "
-            "pip install 'storekeeper[aws]'"
+            ".venv/bin/pip install -e '.[aws]' in the checkout brings them"
         ) from error
     return opening
 
