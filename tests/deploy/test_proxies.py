@@ -16,7 +16,8 @@ import pytest
 from tests.cli.terminal import PATIENCE_S, Served, Terminal
 from tests.deploy import proxies
 from tests.deploy.customers import assert_all_there_once, ordering, stock_up
-from tools.engines.launch import free_port
+from tests.support import tables
+from tools.engines.launch import CREDENTIALS, free_port
 
 
 class Node:
@@ -127,18 +128,20 @@ def test_caddy_lets_customers_wait_while_no_server_is_there(tmp_path: Path) -> N
             assert answer.result().status_code == 200
 
 
+REPLACED = {"STOREKEEPER_REQUESTS_PER_MINUTE": "0", "STOREKEEPER_DRAIN_SECONDS": "1"}
+
+
+def machine(folder: Path, name: str) -> Node:
+    """A node with a replica of its own of a shop in tables that all share, as machines at AWS are."""
+    shared = {f"STOREKEEPER_{key.upper()}": one for key, one in tables.settings_of(folder).items()}
+    own = {"STOREKEEPER_DATABASE": str(folder / name / "shop.db")}
+    return Node(folder, name, **REPLACED, **CREDENTIALS, **shared, **own)
+
+
 def test_servers_are_replaced_one_after_the_other_and_nobody_notices(tmp_path: Path) -> None:
     """Each is taken out of nginx's list, told to end and replaced by the next, as docs/single.md
     has it."""
-    nodes = [
-        Node(
-            tmp_path,
-            name,
-            STOREKEEPER_REQUESTS_PER_MINUTE="0",
-            STOREKEEPER_DRAIN_SECONDS="1",
-        )
-        for name in ("a", "b", "c", "d")
-    ]
+    nodes = [Node(tmp_path, name, **REPLACED) for name in ("a", "b", "c", "d")]
     nodes[0].terminal.ok("init")
     stock_up(nodes[0].terminal)
     with contextlib.ExitStack() as stack:
@@ -166,3 +169,35 @@ def test_servers_are_replaced_one_after_the_other_and_nobody_notices(tmp_path: P
     assert "refused" in running.log()
     assert_all_there_once(told, tmp_path / "shop.db")
     assert len(told.orders) == sum(node.orders for node in nodes)
+
+
+def test_machines_that_share_tables_are_replaced_as_at_aws_and_nobody_notices(
+    tmp_path: Path,
+) -> None:
+    """A new one with nothing of its own has to serve before an old one gets no more requests; only
+    then the old one is told to end, with those under way that it has."""
+    first, second, third, fourth, later = (machine(tmp_path, name) for name in "abcde")
+    first.terminal.ok("init")
+    stock_up(first.terminal)
+    with contextlib.ExitStack() as stack:
+        old, kept = (stack.enter_context(one.terminal.serving()) for one in (first, second))
+        running = stack.enter_context(
+            proxies.nginx(tmp_path / "nginx", [address(old), address(kept)])
+        )
+        with ordering(running.url, pause_s=0.02, verify=running.trust) as told:
+            told.grows(30)
+            for node in (third, fourth):
+                new = stack.enter_context(node.terminal.serving())
+                running.reload([address(old), address(kept), address(new)])
+                told.grows(10)
+                running.reload([address(kept), address(new)])
+                assert old.stop() == 0
+                old, kept = kept, new
+                told.grows(20)
+    served = (first, second, third, fourth)
+    assert min(node.orders for node in served) > 0, "each had its share"
+    assert len(told.orders) == sum(node.orders for node in served)
+    # What the tables hold, by a machine that makes its replica only now.
+    later.terminal.ok("verify")
+    later.terminal.ok("export", "orders")
+    assert_all_there_once(told, later.terminal.folder / "shop.db")
