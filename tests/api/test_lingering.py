@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import time
 from typing import Any, cast
@@ -47,6 +48,61 @@ def test_who_sends_too_much_reads_why(served: Served) -> None:
             status, headers, body = parted(all_of(client))
         assert (status, body["code"]) == (413, "payload_too_large")
         assert headers["connection"] == "close"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [b"a:\r\n" * 2_000, b"x" * 8_000],
+    ids=["endless headers", "an endless header"],
+)
+@pytest.mark.parametrize("before", [b"", b"GET /healthz HTTP/1.1\r\nHost: shop\r\n\r\n"])
+def test_a_head_without_an_end_is_refused_before_it_fills_the_memory(
+    served: Served, piece: bytes, before: bytes
+) -> None:
+    """A body is bounded by itself; a head was kept whole, and whoever sent one stopped the shop."""
+    with connected(served, before) as [client]:
+        first = b""
+        while before and not first.endswith(b"}"):
+            first += client.recv(65_536)
+        client.sendall(b"GET /shop HTTP/1.1\r\nHost: shop\r\nX-Long: ")
+        sent = 0
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            while sent < 4 * MOST_BYTES:
+                client.sendall(piece)
+                sent += len(piece)
+                if select.select([client], [], [], 0.005)[0]:
+                    break
+        assert sent < 2**20
+        status, headers, body = parted(all_of(client))
+    assert (status, body["code"]) == (431, "head_too_large")
+    assert headers["connection"] == "close"
+    assert served.get("/healthz").is_success
+
+
+def test_a_large_head_that_ends_is_read(served: Served) -> None:
+    """Cookies and signed addresses are long; what ends below the bound is nobody's fault."""
+    long = b"GET /healthz HTTP/1.1\r\nHost: shop\r\nX-Long: " + b"x" * 60_000
+    with connected(served) as [client]:
+        for start in range(0, len(long), 5_000):
+            client.sendall(long[start : start + 5_000])
+        client.sendall(b"\r\nConnection: close\r\n\r\n")
+        assert all_of(client).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"PAINT / HTTP/1.1\r\nHost: shop\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: shop\r\nX-Bad: a\x01b\r\n\r\n",
+        b"POST /orders HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+    ids=["method", "header", "chunk"],
+)
+def test_what_is_no_request_at_all_is_a_problem_too(served: Served, sent: bytes) -> None:
+    with connected(served, sent) as [client]:
+        status, headers, body = parted(all_of(client))
+    assert (status, body["code"]) == (400, "malformed")
+    assert headers["content-type"] == "application/problem+json"
 
 
 def test_who_goes_on_sending_is_cut_off_and_holds_nobody_up(served: Served) -> None:

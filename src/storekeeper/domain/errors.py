@@ -229,6 +229,13 @@ class PayloadTooLarge(ShopError):
     remedy = "Send less at once."
 
 
+class HeadTooLarge(ShopError):
+    """What comes before the body: address and headers together."""
+
+    code, status, title = "head_too_large", 431, "The request's head is too large"
+    remedy = "Send fewer or shorter headers, and fewer or shorter cookies among them."
+
+
 class RequestTimeout(ShopError):
     """The client stopped sending in the middle of a request; nothing was done."""
 

@@ -18,7 +18,14 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from storekeeper.domain.errors import Overloaded, RequestTimeout, ShopError, StoreUnavailable
+from storekeeper.domain.errors import (
+    HeadTooLarge,
+    Malformed,
+    Overloaded,
+    RequestTimeout,
+    ShopError,
+    StoreUnavailable,
+)
 from storekeeper.http import lingering
 from storekeeper.http.gate import GUARDS
 from storekeeper.http.lingering import LastTransport, Lingering
@@ -27,6 +34,9 @@ from storekeeper.telemetry.metrics import PROBES
 
 # Half of a modem's rate; a body that comes slower than this over a whole window is given up.
 BYTES_PER_S = 240
+# Of an address and headers that come in more than one piece (a piece is a quarter of a megabyte at
+# most). The parser keeps them, and takes longer for each piece of a header than for the last.
+MOST_HEAD_BYTES = 65_536
 # Connections past the bound: they are told to come back, and probes among them are answered.
 EXTRA = 32
 SWEEP_S = 1.0
@@ -166,6 +176,8 @@ class Connection(HttpToolsProtocol):
         self.transport = self._last = LastTransport(transport, self._begins_to_linger)
         self._lingering: Lingering | None = None
         self.received = 0
+        self._head_bytes = 0
+        self._is_refused = False
         self._working: RequestResponseCycle | None = None
         self._paused_at: float | None = None
         self._since = self.loop.time()
@@ -189,14 +201,42 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._lingering is None:
+            begun = self._begun_after
+            was_open = begun is self.cycle
             super().data_received(data)
+            if was_open:
+                self._count_head(len(data), is_same=begun is self.cycle is self._begun_after)
         elif not self._lingering.takes(len(data), self.loop.time()):
             self.flow.pause_reading()
+
+    def _count_head(self, size: int, *, is_same: bool) -> None:
+        """Of a head that was open before this piece, and still is where `is_same`."""
+        self._head_bytes = self._head_bytes + size if is_same else 0
+        if self._head_bytes <= MOST_HEAD_BYTES or self.transport.is_closing():
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.drop()  # an answer to what was asked before is on its way; none can follow it
+            return
+        log.info("too large a head refused", bytes=self._head_bytes)
+        self._refuse(
+            HeadTooLarge(f"a request's address and headers have at most {MOST_HEAD_BYTES} bytes")
+        )
+
+    def send_400_response(self, msg: str) -> None:
+        """What the parser can't make anything of."""
+        self._refuse(Malformed("this is no HTTP/1.1 request that can be read"))
+
+    def _refuse(self, error: ShopError) -> None:
+        """A head that no application sees."""
+        self._is_refused = True
+        self.transport.write(_written(error, None))
+        self.transport.close()
 
     def _begins_to_linger(self) -> bool:
         """Whether the client may still be sending what its answer didn't wait for."""
         cycle = self.request
-        if cycle is None or not cycle.more_body or not self.watch.linger(self):
+        may_send = self._is_refused or (cycle is not None and cycle.more_body)
+        if not may_send or not self.watch.linger(self):
             return False
         self._lingering = Lingering(self.loop.time())
         self.flow.resume_reading()

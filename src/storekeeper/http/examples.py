@@ -291,6 +291,7 @@ PROBLEMS: Mapping[str, tuple[str, str | None, dict[str, Any]]] = {
         {},
     ),
     "payload_too_large": ("a request's body has at most 2097152 bytes", None, {}),
+    "head_too_large": ("a request's address and headers have at most 65536 bytes", None, {}),
     "malformed": ("the body is not JSON: Input data was truncated", None, {}),
     "unsupported_media_type": ("send the body as application/json", None, {}),
     "method_not_allowed": ("/orders doesn't take DELETE", None, {"allow": "GET, HEAD, POST"}),

@@ -19,6 +19,7 @@ from storekeeper.http.problems import MEDIA_TYPE, Problem
 # and any read can find the store too busy.
 ANYWHERE: tuple[type[ShopError], ...] = (
     errors.Malformed,
+    errors.HeadTooLarge,
     errors.Unauthenticated,
     errors.Invalid,
     errors.TooManyRequests,
