@@ -59,11 +59,21 @@ def test_a_wrong_option_is_wrong_usage(terminal):
 @pytest.mark.parametrize(
     ("environment", "told"),
     [
-        ({"STOREKEEPER_PORT": "eighty"}, "port = 'eighty' can't be used"),
+        (
+            {"STOREKEEPER_PORT": "eighty"},
+            "port = 'eighty' can't be used: it must be a whole number",
+        ),
+        (
+            {"STOREKEEPER_WORKERS": "1.5"},
+            "workers = '1.5' can't be used: it must be a whole number",
+        ),
+        ({"STOREKEEPER_LOW_STOCK_THRESHOLD": "x"}, "can't be used: it must be a whole number"),
+        ({"STOREKEEPER_NOTIFY_CONSOLE": "maybe"}, "can't be used: it must be true or false"),
+        ({"STOREKEEPER_CURRENCY": "gbp"}, "currency = 'gbp' can't be used: it is no currency in"),
         ({"STOREKEEPER_PROT": "8000"}, "STOREKEEPER_PROT is set, but there is no such setting"),
         ({"STOREKEEPER_CONFIG": "missing.toml"}, "missing.toml can't be read"),
     ],
-    ids=["bad value", "unknown name", "no file"],
+    ids=["text", "part", "no number", "neither", "currency", "unknown name", "no file"],
 )
 @pytest.mark.parametrize("command", ["serve", "config", "verify"])
 def test_wrong_settings_end_the_start_with_one_clear_sentence(terminal, command, environment, told):

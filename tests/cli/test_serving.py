@@ -184,3 +184,17 @@ def test_a_worker_that_dies_before_it_listens_does_not_take_the_shop_down(termin
         eventually(lambda: len(_children(served.process.pid)) == 2)
         assert served.stop() == 0
     assert "Traceback" not in terminal.errors()
+
+
+def test_a_shop_that_cannot_be_opened_says_why_in_its_last_line(terminal):
+    """Whoever starts it by hand would look for the reason at the end of a trace in the log."""
+    terminal.ok("init")
+    with contextlib.closing(
+        sqlite3.connect(terminal.folder / "data/shop.db", isolation_level=None)
+    ) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        ended = terminal.run("serve", "--port", "0")
+    assert ended.code == 3
+    last = ended.err.splitlines()[-1]
+    assert last.startswith("storekeeper: the shop could not be opened; ")
+    assert last.endswith("shop.db is locked by another process; end that one or wait")

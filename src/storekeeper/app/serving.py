@@ -13,6 +13,7 @@ from typing import Any
 from litestar import Litestar
 
 from storekeeper.app.shop import Shop
+from storekeeper.domain.errors import ShopError
 from storekeeper.http.api_keys import ApiKeysController
 from storekeeper.http.app import make_routes, put_over
 from storekeeper.http.audit import AuditController
@@ -68,7 +69,12 @@ async def work_of_shop(app: Litestar) -> AsyncIterator[None]:
     """Starts the shop's background work, and ends it and the shop."""
     shop: Shop = app.state.shop
     try:
-        await shop.start()
+        try:
+            await shop.start()
+        except ShopError as error:
+            # For whoever started the server: uvicorn tells its log alone.
+            app.state.not_opened = error
+            raise
         tune_collector()
         yield
     finally:

@@ -134,7 +134,9 @@ def run_server(
         server.run(sockets=[listening])
     except SystemExit as end:
         if not server.started and end.code:
-            raise StoreUnavailable("the shop could not be opened; the log says why") from None
+            reason = asgi.state.get("not_opened")
+            told = "the log says why" if reason is None else reason.detail
+            raise StoreUnavailable(f"the shop could not be opened; {told}") from None
         raise
 
 

@@ -19,6 +19,13 @@ SECRET_FIELDS = frozenset({"secret_key", "old_secret_keys", "smtp_password", "ca
 # What `Settings` says of itself.
 SOURCES = "sources"
 _LIMIT = re.compile(r"Expected `(?:int|float)` (?P<sign>>=|<=) (?P<limit>\S+)")
+_KIND = re.compile(r"Expected `(?P<kind>int|float|bool|str)(?: \| null)?`, got")
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a text (in quotes, in a file)",
+}
 
 
 def load(
@@ -104,4 +111,6 @@ def _plain(error: msgspec.ValidationError, kind: Any) -> str:
     if found := _LIMIT.fullmatch(text):
         most = "at least" if found["sign"] == ">=" else "at most"
         return f"it must be {most} {found['limit']}"
+    if found := _KIND.match(text):
+        return f"it must be {_KINDS[found['kind']]}"
     return text

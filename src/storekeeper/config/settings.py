@@ -72,7 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     contact_email: str = ""
     # The reorder point that the form of a new product begins with; none where it is left out.
     low_stock_threshold: Natural | None = None
-    currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")] = "GBP"
+    currency: str = "GBP"
     # Signs access tokens and guests' links; made and kept beside the database when empty.
     secret_key: str = ""
     old_secret_keys: tuple[str, ...] = ()

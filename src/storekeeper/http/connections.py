@@ -214,7 +214,7 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = self._head_bytes + size if is_same else 0
         if self._head_bytes <= MOST_HEAD_BYTES or self.transport.is_closing():
             return
-        if self.cycle is not None and not self.cycle.response_complete:
+        if (before := self.request) is not None and not before.response_complete:
             self.drop()  # an answer to what was asked before is on its way; none can follow it
             return
         log.info("too large a head refused", bytes=self._head_bytes)

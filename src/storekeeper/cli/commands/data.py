@@ -38,7 +38,10 @@ DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Check the whole file and say what would happen.")
 ]
 SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Take the good rows; without it all rows or none.")
+    bool,
+    typer.Option(
+        "--skip-bad", help="Take the good rows; without it a file with a bad row changes nothing."
+    ),
 ]
 Errors = Annotated[
     Path | None,
