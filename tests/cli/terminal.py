@@ -17,7 +17,6 @@ from typing import Any, cast
 import httpx
 
 from tests.support import tables, warm
-from tools.engines.launch import CREDENTIALS
 
 COMMAND = (sys.executable, "-m", "storekeeper")
 PATIENCE_S = 60.0
@@ -111,9 +110,7 @@ class Terminal:
 def terminal_on_dynamodb(folder: Path) -> Terminal:
     """In the folder of a node whose shop has tables of its own."""
     terminal = Terminal(folder)
-    settings = tables.settings_of(folder)
-    terminal.environment |= {f"STOREKEEPER_{name.upper()}": settings[name] for name in settings}
-    terminal.environment |= CREDENTIALS
+    terminal.environment |= tables.environment_of(folder)
     terminal.ok("init")
     return terminal
 

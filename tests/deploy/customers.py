@@ -93,3 +93,10 @@ def assert_all_there_once(told: Told, database: Path) -> None:
         kept = [id for (id,) in shop.execute("SELECT id FROM orders")]
     assert sorted(kept) == sorted(told.orders.values())
     assert told.failures == []
+
+
+def assert_stock_is_conserved(told: Told, database: Path) -> None:
+    """Each order that was acknowledged took its one unit, and nothing else took or brought any."""
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as shop:
+        levels = shop.execute("SELECT on_hand, reserved FROM stock").fetchall()
+    assert levels == [(STOCK - len(told.orders), 0)]

@@ -25,6 +25,13 @@ from tools.engines.launch import ended_after, free_port
 
 DOMAIN = "shop.example.com"
 FOLDER = ROOT / "deploy/single"
+# As Amazon's load balancer does: connections to servers are kept, whoever has least to do gets the
+# next request, and what one server fails isn't sent to another.
+AS_AMAZONS = {
+    "upstream storekeeper {": "upstream storekeeper {\n\tleast_conn;\n\tkeepalive 16;",
+    "proxy_set_header Connection close;": 'proxy_set_header Connection "";',
+    "proxy_next_upstream error timeout;": "proxy_next_upstream off;",
+}
 _MAIN = """\
 daemon off;
 pid {folder}/nginx.pid;
@@ -46,8 +53,9 @@ http {{
 class Nginx:
     """A running one; `url` over TLS, `plain` without, `trust` for clients."""
 
-    def __init__(self, folder: Path, servers: list[str]) -> None:
+    def __init__(self, folder: Path, servers: list[str], like: Mapping[str, str]) -> None:
         self.folder = folder
+        self._like = like
         self.port, self.plain_port = free_port(), free_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self.plain = f"http://127.0.0.1:{self.plain_port}"
@@ -71,7 +79,7 @@ class Nginx:
             "\tlisten [::]:443 ssl http2;\n": "",
             f"/etc/letsencrypt/live/{DOMAIN}": str(self.folder / "live"),
         }
-        text = _swapped((FOLDER / "nginx.conf").read_text(), swaps)
+        text = _swapped((FOLDER / "nginx.conf").read_text(), {**swaps, **self._like})
         (self.folder / "conf.d/storekeeper.conf").write_text(text)
 
     def reload(self, servers: list[str]) -> None:
@@ -90,9 +98,12 @@ class Nginx:
 
 
 @contextlib.contextmanager
-def nginx(folder: Path, servers: list[str]) -> Iterator[Nginx]:
+def nginx(
+    folder: Path, servers: list[str], *, like: Mapping[str, str] | None = None
+) -> Iterator[Nginx]:
+    """`like`: what another proxy does otherwise, new text by that of `deploy/single`."""
     require("nginx")
-    here = Nginx(folder, servers)
+    here = Nginx(folder, servers, like or {})
     judged = subprocess.run(
         [*here.command, "-t", "-q"], capture_output=True, text=True, timeout=30, check=False
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import signal
 import ssl
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +14,17 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.cli.terminal import PATIENCE_S, Served, Terminal
+from tests.cli.terminal import PATIENCE_S, Served, Terminal, eventually
 from tests.deploy import proxies
-from tests.deploy.customers import assert_all_there_once, ordering, stock_up
+from tests.deploy.customers import (
+    Told,
+    assert_all_there_once,
+    assert_stock_is_conserved,
+    ordering,
+    stock_up,
+)
 from tests.support import tables
-from tools.engines.launch import CREDENTIALS, free_port
+from tools.engines.launch import free_port
 
 
 class Node:
@@ -34,6 +41,13 @@ class Node:
             "STOREKEEPER_TRUSTED_PROXIES": "127.0.0.1",
             **environment,
         }
+
+    @property
+    def file(self) -> Path:
+        """Of the shop; of one in tables, what this server has read of them."""
+        file = Path(self.terminal.environment["STOREKEEPER_DATABASE"])
+        prefix = self.terminal.environment.get("STOREKEEPER_DYNAMODB_PREFIX")
+        return file if prefix is None else file.with_name(f"{prefix}replica.db")
 
     @property
     def orders(self) -> int:
@@ -128,77 +142,101 @@ def test_caddy_lets_customers_wait_while_no_server_is_there(tmp_path: Path) -> N
             assert answer.result().status_code == 200
 
 
-REPLACED = {"STOREKEEPER_REQUESTS_PER_MINUTE": "0", "STOREKEEPER_DRAIN_SECONDS": "1"}
+def node_on(engine: str, folder: Path, name: str, **environment: str) -> Node:
+    """One of the servers of the shop in `folder`, which takes whatever number of requests comes."""
+    environment["STOREKEEPER_REQUESTS_PER_MINUTE"] = "0"
+    if engine == "dynamodb":
+        own = str(folder / name / "shop.db")
+        environment |= tables.environment_of(folder) | {"STOREKEEPER_DATABASE": own}
+    return Node(folder, name, **environment)
 
 
-def machine(folder: Path, name: str) -> Node:
-    """A node with a replica of its own of a shop in tables that all share, as machines at AWS are."""
-    shared = {f"STOREKEEPER_{key.upper()}": one for key, one in tables.settings_of(folder).items()}
-    own = {"STOREKEEPER_DATABASE": str(folder / name / "shop.db")}
-    return Node(folder, name, **REPLACED, **CREDENTIALS, **shared, **own)
+class Replacing:
+    """Four servers of a shop, of which the first two serve."""
+
+    def __init__(self, nodes: list[Node], stack: contextlib.ExitStack) -> None:
+        self.nodes = nodes
+        self._stack = stack
+        self.first, self.second = self.start(0), self.start(1)
+
+    def start(self, number: int) -> Served:
+        """It serves when this returns."""
+        served = self._stack.enter_context(self.nodes[number].terminal.serving())
+        assert served.get("/readyz").status_code == 200
+        return served
 
 
-def test_servers_are_replaced_one_after_the_other_and_nobody_notices(tmp_path: Path) -> None:
+def by_hand(at: Replacing, running: proxies.Nginx, told: Told) -> None:
     """Each is taken out of nginx's list, told to end and replaced by the next, as docs/single.md
     has it."""
-    nodes = [Node(tmp_path, name, **REPLACED) for name in ("a", "b", "c", "d")]
+    running.reload([address(at.second)])
+    assert at.first.stop() == 0
+    third = at.start(2)
+    running.reload([address(at.second), address(third)])
+    told.grows(30)
+
+    running.reload([address(third)])
+    assert at.second.stop() == 0
+    # One that is gone and named still harms nobody.
+    running.reload([address(at.second), address(third)])
+    told.grows(30)
+    assert "refused" in running.log()
+    fourth = at.start(3)
+    running.reload([address(third), address(fourth)])
+
+
+def by_the_group(at: Replacing, running: proxies.Nginx, told: Told) -> None:
+    """The next one serves before one goes, as the auto scaling group has it; nobody would be spared
+    a server that ends too early, as the load balancer tries no other."""
+    third = at.start(2)
+    running.reload([address(at.first), address(at.second), address(third)])
+    # Deregistered: it gets no new request, and ends when it has answered those that it had.
+    running.reload([address(at.second), address(third)])
+    assert at.first.stop() == 0
+    told.grows(30)
+
+    fourth = at.start(3)
+    running.reload([address(at.second), address(third), address(fourth)])
+    # One that ends by itself: the balancer hears of it at /readyz, and sends requests until then.
+    at.second.process.send_signal(signal.SIGTERM)
+    eventually(lambda: at.second.get("/readyz").status_code == 503)
+    taken = at.nodes[1].orders
+    eventually(lambda: told.failures or at.nodes[1].orders > taken)
+    running.reload([address(third), address(fourth)])
+    # Instead of waiting for the rest of the time in which it would serve on.
+    assert at.second.stop(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize(
+    ("engine", "replace", "like"),
+    [("sqlite", by_hand, {}), ("dynamodb", by_the_group, proxies.AS_AMAZONS)],
+    ids=["a file, by hand", "tables, by the group"],
+)
+def test_servers_are_replaced_one_after_the_other_and_nobody_notices(
+    engine: str,
+    replace: Callable[[Replacing, proxies.Nginx, Told], None],
+    like: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    serving_on = {"b": "20"} if replace is by_the_group else {}
+    nodes = [
+        node_on(engine, tmp_path, name, STOREKEEPER_DRAIN_SECONDS=serving_on.get(name, "0"))
+        for name in ("a", "b", "c", "d")
+    ]
     nodes[0].terminal.ok("init")
     stock_up(nodes[0].terminal)
     with contextlib.ExitStack() as stack:
-        first, second = (stack.enter_context(node.terminal.serving()) for node in nodes[:2])
-        both = [address(first), address(second)]
-        running = stack.enter_context(proxies.nginx(tmp_path / "nginx", both))
+        at = Replacing(nodes, stack)
+        both = [address(at.first), address(at.second)]
+        running = stack.enter_context(proxies.nginx(tmp_path / "nginx", both, like=like))
         with ordering(running.url, pause_s=0.02, verify=running.trust) as told:
             told.grows(30)
-
-            running.reload([address(second)])
-            assert first.stop() == 0
-            third = stack.enter_context(nodes[2].terminal.serving())
-            running.reload([address(second), address(third)])
-            told.grows(30)
-
-            running.reload([address(third)])
-            assert second.stop() == 0
-            # One that is gone and named still harms nobody.
-            running.reload([address(second), address(third)])
-            told.grows(30)
-            fourth = stack.enter_context(nodes[3].terminal.serving())
-            running.reload([address(third), address(fourth)])
+            replace(at, running, told)
             told.grows(30)
     assert min(node.orders for node in nodes) > 0, "each had its share"
-    assert "refused" in running.log()
-    assert_all_there_once(told, tmp_path / "shop.db")
     assert len(told.orders) == sum(node.orders for node in nodes)
-
-
-def test_machines_that_share_tables_are_replaced_as_at_aws_and_nobody_notices(
-    tmp_path: Path,
-) -> None:
-    """A new one with nothing of its own has to serve before an old one gets no more requests; only
-    then the old one is told to end, with those under way that it has."""
-    first, second, third, fourth, later = (machine(tmp_path, name) for name in "abcde")
-    first.terminal.ok("init")
-    stock_up(first.terminal)
-    with contextlib.ExitStack() as stack:
-        old, kept = (stack.enter_context(one.terminal.serving()) for one in (first, second))
-        running = stack.enter_context(
-            proxies.nginx(tmp_path / "nginx", [address(old), address(kept)])
-        )
-        with ordering(running.url, pause_s=0.02, verify=running.trust) as told:
-            told.grows(30)
-            for node in (third, fourth):
-                new = stack.enter_context(node.terminal.serving())
-                running.reload([address(old), address(kept), address(new)])
-                told.grows(10)
-                running.reload([address(kept), address(new)])
-                assert old.stop() == 0
-                old, kept = kept, new
-                told.grows(20)
-    served = (first, second, third, fourth)
-    assert min(node.orders for node in served) > 0, "each had its share"
-    assert len(told.orders) == sum(node.orders for node in served)
-    # What the tables hold, by a machine that makes its replica only now.
+    # By one that hasn't seen any of it: what it finds is in the file or in the tables.
+    later = node_on(engine, tmp_path, "later")
     later.terminal.ok("verify")
-    later.terminal.ok("export", "orders")
-    (replica,) = later.terminal.folder.glob("*-replica.db")
-    assert_all_there_once(told, replica)
+    assert_all_there_once(told, later.file)
+    assert_stock_is_conserved(told, later.file)

@@ -27,6 +27,12 @@ def settings_of(place: Path) -> dict[str, Any]:
     }
 
 
+def environment_of(place: Path) -> dict[str, str]:
+    """The same for a process that is started."""
+    settings = settings_of(place)
+    return {f"STOREKEEPER_{name.upper()}": settings[name] for name in settings} | CREDENTIALS
+
+
 def copy_shop(source: Path, target: Path) -> None:
     """A shop at `target` with all that was committed at `source`; one that is there stays."""
     endpoint = settings_of(target)["aws_endpoint_url"]
