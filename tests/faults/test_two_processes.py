@@ -16,8 +16,8 @@ from tests.support.processes import lines_of, process, wait_for
 from tests.support.shop import shop_at
 
 PROCESSES = 2
-EACH = 1_500
-STOCK = 2_000
+EACH = 750
+STOCK = 1_000
 
 
 @pytest.mark.parametrize("engine", ENGINES)
