@@ -60,6 +60,13 @@ async def test_what_looks_the_same_on_two_keyboards_is_the_same_password(passwor
         "Password123",
         "QWERTYUIOP",
         "aaaaaaaaaaaaaaaa",
+        "0123456789",
+        "9876543210",
+        "abcdefghijkl",
+        "administrator",
+        "Password123!",
+        "letmein1234",
+        "!monkey2024",
         "ada.lovelace@example.com",
         "ADA.LOVELACE",
         "Ada Lovelace",
@@ -71,6 +78,12 @@ async def test_a_password_that_is_guessed_first_is_refused_by_its_field(password
             weak, field="new_password", about=("ada.lovelace@example.com", "Ada Lovelace")
         )
     assert refused.value.field == "new_password"
+
+
+@pytest.mark.parametrize("good", ["monkey2024-harbour", "dragon8274619", "ridge-carbon-42"])
+async def test_a_common_word_among_others_is_no_common_password(passwords, good):
+    """Refused too easily, people would write passwords down."""
+    assert await passwords.hash_new(good, about=())
 
 
 def test_the_list_of_common_passwords_is_not_empty():

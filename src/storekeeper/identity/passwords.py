@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import secrets
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import pairwise
 from typing import TypeVar
 
 from argon2 import PasswordHasher
@@ -20,6 +22,10 @@ T = TypeVar("T")
 MIN_LENGTH = 10
 MAX_LENGTH = 1_000
 FEWEST_DIFFERENT = 4
+# A common word stays one with so many digits and signs around it.
+SHORTEST_WORD = 4
+MOST_AROUND = 5
+_AROUND = re.compile(r"^[\W\d_]+|[\W\d_]+$")
 # OWASP Password Storage Cheat Sheet, argon2id: 19 MiB of memory, two passes, one lane.
 MEMORY_KIB = 19 * 1_024
 PASSES = 2
@@ -123,23 +129,41 @@ def _check_strength(password: str, field: str, about: tuple[str, ...]) -> None:
     if len(password) > MAX_LENGTH:
         raise WeakPassword(f"a password has at most {MAX_LENGTH} characters", field=field)
     folded = password.casefold()
-    if folded in common_passwords() or len(set(folded)) < FEWEST_DIFFERENT:
+    if _is_common(folded) or _is_a_run(folded) or len(set(folded)) < FEWEST_DIFFERENT:
         raise WeakPassword("this password is one of the most common; choose another", field=field)
     told = {word for text in about for word in (text.casefold(), text.casefold().split("@")[0])}
     if folded.strip() in told:
         raise WeakPassword("a password isn't your own name or address", field=field)
 
 
+def _is_common(folded: str) -> bool:
+    """Whether it is on the list, or is a word of it with a few digits and signs around it, as people
+    make one long enough (`Password123!`)."""
+    core = _AROUND.sub("", folded)
+    is_dressed = len(core) >= SHORTEST_WORD and len(folded) - len(core) <= MOST_AROUND
+    common = common_passwords()
+    return folded in common or (is_dressed and core in common)
+
+
+def _is_a_run(folded: str) -> bool:
+    """Whether each sign is the next one of the alphabet or of the digits, up or down."""
+    steps = {ord(after) - ord(before) for before, after in pairwise(folded)}
+    return steps <= {1, -9} or steps <= {-1, 9}
+
+
 @lru_cache(maxsize=1)
 def common_passwords() -> frozenset[str]:
-    """The most common passwords that are long enough to pass otherwise.
+    """The most common passwords, and words that are a password by themselves.
 
     Read on first use, in the pool: it takes some 40 ms that the start doesn't need.
     """
     from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
     listed: list[str] = FREQUENCY_LISTS["passwords"]
-    return frozenset(word.casefold() for word in listed if len(word) >= MIN_LENGTH)
+    words: list[str] = FREQUENCY_LISTS["english_wikipedia"]
+    found = {word.casefold() for word in listed if len(word) >= SHORTEST_WORD}
+    # Shorter ones can't be a password, and with more around them they say little.
+    return frozenset(found | {word for word in words if len(word) >= MIN_LENGTH})
 
 
 def _unmatchable(memory_kib: int, passes: int) -> str:

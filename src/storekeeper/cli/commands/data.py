@@ -275,7 +275,14 @@ def _import(
 
     console = Console(as_json)
 
+    come = 0
+
     async def work(on_errors: Callable[[Sequence[RowError]], None], bars: Bars) -> ImportReport:
+        def show(progress: Progress) -> None:
+            nonlocal come
+            come = 0 if dry_run else progress.created + progress.updated
+            _show(bars, progress)
+
         async with opened(settings) as shop:
             importer = Importer(shop.tools, currency=settings.currency)
             action = importer.import_products if kind == "products" else importer.import_stock
@@ -284,12 +291,20 @@ def _import(
                 BY_SYSTEM,
                 mode="skip_bad" if skip_bad else "all_or_nothing",
                 dry_run=dry_run,
-                on_progress=lambda progress: _show(bars, progress),
+                on_progress=show,
                 on_errors=on_errors,
             )
 
     with Bars() as bars, _error_file(errors) as on_errors:
-        report = run(work(on_errors, bars))
+        try:
+            report = run(work(on_errors, bars))
+        except KeyboardInterrupt:
+            if come:
+                console.note(
+                    f"at least {_amount(come, kind)} of {file} are in the shop; the same command again brings "
+                    "the rest and changes nothing of these"
+                )
+            raise
     for error in report.errors[:SHOWN_ERRORS]:
         console.note(f"line {error.line}, {error.field}: {error.reason}")
     console.say(_sentence(report))
