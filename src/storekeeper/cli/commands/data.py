@@ -299,9 +299,10 @@ def _import(
         try:
             report = run(work(on_errors, bars))
         except KeyboardInterrupt:
-            if come:
+            if not dry_run:
+                part = f"at least {_amount(come, kind)}" if come else "some"
                 console.note(
-                    f"at least {_amount(come, kind)} of {file} are in the shop; the same command again brings "
+                    f"{part} of {file} may be in the shop already; the same command again brings "
                     "the rest and changes nothing of these"
                 )
             raise
