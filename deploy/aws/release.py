@@ -31,10 +31,6 @@ EPOCH = 315_532_800
 _OTHER = ("start.sh",)
 
 
-class ReleaseError(Exception):
-    """A release can't be made; the text says why."""
-
-
 class Release(NamedTuple):
     path: Path
     sha256: str
@@ -56,9 +52,7 @@ def build(
     python: str = PYTHON,
     lock: Path = LOCK,
 ) -> Release:
-    """Fetches the locked packages for the machines' platform and packs them with the shop's own.
-
-    Raises `ReleaseError` with pip's last words where it can't."""
+    """Fetches the locked packages for the machines' platform and packs them with the shop's own."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         wheels = folder / "wheels"
@@ -118,16 +112,8 @@ def _own_wheel(folder: Path) -> Path:
 
 
 def _pip(*arguments: str, environment: dict[str, str] | None = None) -> None:
-    done = subprocess.run(
+    subprocess.run(
         [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments],
         env={**os.environ, **(environment or {})},
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
+        check=True,
     )
-    sys.stderr.write(done.stderr)
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise ReleaseError(
-            f"the release can't be made: pip {arguments[0]} says: {last.removeprefix('ERROR: ')}"
-        )

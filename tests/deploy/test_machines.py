@@ -209,7 +209,6 @@ def test_a_machine_that_cannot_start_says_why_before_it_goes(tmp_path: Path, rea
         {
             "STACK": "compute",
             "GROUP": "Machines",
-            "STEADY": "25",
             "REGION": "eu-west-1",
             "BUCKET": "releases",
             "RELEASE": "0" * 64,

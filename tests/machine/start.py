@@ -27,7 +27,6 @@ STEPS = {
     "mkdir -p /opt/storekeeper/share": "installing the services",
     "systemctl daemon-reload": "starting them: keys, shop, rotation of logs",
     "curl --silent": "waiting for /readyz",
-    "ready=1": "ready all the time, until the balancer counts it",
     "/opt/aws/bin/cfn-signal": "",
 }
 # Where no systemd runs, nobody could make a unit for the machine.

@@ -32,7 +32,7 @@ cat >/etc/storekeeper/agent.json <<'AGENT'
 @AGENT@
 AGENT
 cd /var/lib/storekeeper-release
-aws s3 cp --region '@REGION@' --only-show-errors 's3://@BUCKET@/releases/@RELEASE@.tar.gz' release.tar.gz
+aws s3 cp --only-show-errors 's3://@BUCKET@/releases/@RELEASE@.tar.gz' release.tar.gz
 if ! echo '@RELEASE@  release.tar.gz' | sha256sum --check --status; then
     echo 'what lies in the bucket is not the release of this hash; nothing of it was run'
     fail 'the machine could not be set up' /var/log/storekeeper-start.log
@@ -41,16 +41,8 @@ fi
 tar --extract --gzip --no-same-owner --file release.tar.gz
 bash ./install.sh
 
-# The balancer sends it customers only after looks of its own. An update takes an old machine away on
-# this word, so it is said when they are over: ready all the time, for so many seconds.
-ready=0
 for _ in $(seq 600); do
     if curl --silent --fail --max-time 5 http://127.0.0.1:8000/readyz >/dev/null; then
-        ready=$((ready + 1))
-    else
-        ready=0
-    fi
-    if ((ready > @STEADY@)); then
         # Outside of updates nobody waits for the signal, and it may be refused.
         tell 0 ready || true
         exit 0

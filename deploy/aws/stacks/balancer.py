@@ -14,9 +14,6 @@ from deploy.aws.stacks.base import Stack
 from deploy.aws.stacks.network import HTTPS, Network
 
 DRAINING_S = 30
-# How it looks at machines, and by when it has seen enough of one that is ready.
-LOOK_EVERY_S, LOOK_S, LOOKS = 10, 5, 2
-STEADY_S = LOOK_EVERY_S * LOOKS + LOOK_S
 _Attribute = balancing.CfnLoadBalancer.LoadBalancerAttributeProperty
 _TargetAttribute = balancing.CfnTargetGroup.TargetGroupAttributeProperty
 
@@ -81,9 +78,9 @@ class Balancer(Construct):
             protocol="HTTP",
             target_type="instance",
             health_check_path="/readyz",
-            health_check_interval_seconds=LOOK_EVERY_S,
-            health_check_timeout_seconds=LOOK_S,
-            healthy_threshold_count=LOOKS,
+            health_check_interval_seconds=10,
+            health_check_timeout_seconds=5,
+            healthy_threshold_count=2,
             unhealthy_threshold_count=3,
             matcher=balancing.CfnTargetGroup.MatcherProperty(http_code="200"),
             target_group_attributes=[

@@ -17,7 +17,7 @@ from constructs import Construct
 from deploy.aws import machines, runbook
 from deploy.aws.fixed import REQUESTS_A_MINUTE
 from deploy.aws.settings import Environment
-from deploy.aws.stacks.balancer import STEADY_S, Balancer
+from deploy.aws.stacks.balancer import Balancer
 from deploy.aws.stacks.base import Stack, accept
 from deploy.aws.stacks.data import Data
 from deploy.aws.stacks.firewall import Firewall
@@ -79,7 +79,6 @@ class Compute(Stack):
             {
                 "STACK": self.stack_name,
                 "GROUP": GROUP,
-                "STEADY": str(STEADY_S),
                 "REGION": self.given.region,
                 "BUCKET": bucket,
                 "RELEASE": self.release.value_as_string,

@@ -60,7 +60,7 @@ def _cognito() -> Any:
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"cognito_user_pool_id needs more packages ({error.name} is missing); "
-            ".venv/bin/pip install -e '.[aws]' in the checkout brings them"
+            "pip install 'storekeeper[aws]'"
         ) from error
     return cognito
 
@@ -74,7 +74,7 @@ def pictures_of(settings: Settings) -> Pictures:
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"image_bucket needs more packages ({error.name} is missing); "
-            ".venv/bin/pip install -e '.[aws]' in the checkout brings them"
+            "pip install 'storekeeper[aws]'"
         ) from error
     return s3.Bucket(
         settings.image_bucket,
@@ -94,7 +94,7 @@ def watch_of(shop: Shop) -> Any:
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"cloudwatch_namespace needs more packages ({error.name} is missing); "
-            ".venv/bin/pip install -e '.[aws]' in the checkout brings them"
+            "pip install 'storekeeper[aws]'"
         ) from error
     return watch.Watch(
         metrics=shop.metrics,
@@ -146,7 +146,7 @@ def _sns() -> Any:
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"sns_orders_topic and sns_stock_topic need more packages ({error.name} is missing); "
-            ".venv/bin/pip install -e '.[aws]' in the checkout brings them"
+            "pip install 'storekeeper[aws]'"
         ) from error
     return opening
 
@@ -158,6 +158,6 @@ def _valkey() -> Any:
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"cache_url needs more packages ({error.name} is missing); "
-            ".venv/bin/pip install -e '.[valkey]' in the checkout brings them"
+            "pip install 'storekeeper[valkey]'"
         ) from error
     return valkey

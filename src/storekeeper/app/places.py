@@ -95,7 +95,7 @@ def _dynamodb() -> Any:
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"store = dynamodb needs more packages ({error.name} is missing); "
-            ".venv/bin/pip install -e '.[aws]' in the checkout brings them"
+            "pip install 'storekeeper[aws]'"
         ) from error
     return opening
 

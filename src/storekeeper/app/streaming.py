@@ -153,6 +153,6 @@ def _s3() -> Any:
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"a backup in a bucket needs more packages ({error.name} is missing); "
-            ".venv/bin/pip install -e '.[aws]' in the checkout brings them, or name a folder"
+            "pip install 'storekeeper[aws]', or name a folder"
         ) from error
     return s3
