@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 
 from deploy.aws.assembly import Made, stacks
 from deploy.aws.deploying import DeploymentError
+from deploy.aws.programs import ProgramError, require_node
 from deploy.aws.settings import FOLDER, Environment, load, of_an_example
 from storekeeper.config import SettingsError
 
@@ -94,6 +95,8 @@ def main() -> None:
 
 
 def _synthesized(given: Environment, output: Path) -> list[Made]:
+    # The CDK starts Node when it is imported, and ends in a trace where there is none.
+    require_node()
     from deploy.aws.app import synthesize
     from deploy.aws.routes import routes
 
@@ -111,7 +114,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         told = "broken off; it can be started again at any moment"
     except TyperException as error:
         told = f"{str(error).rstrip('.')}; see `python -m deploy.aws --help`" if str(error) else ""
-    except (SettingsError, DeploymentError) as error:
+    except (SettingsError, DeploymentError, ProgramError) as error:
         told = str(error)
     except (failures.ClientError, failures.BotoCoreError) as error:
         told = f"AWS: {error}. It can be started again at any moment"

@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -18,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from deploy.aws.machines import FOLDER
+from deploy.aws.programs import ProgramError
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = Path(__file__).parent / "requirements.lock"
@@ -29,6 +31,9 @@ PYTHON = "3.12"
 # Zip files know no time before it.
 EPOCH = 315_532_800
 _OTHER = ("start.sh",)
+# With the warning before it: of an index that can't be reached, that alone says so.
+_ERROR = re.compile(r"(?:^WARNING: .*\n)?^ *error: ", re.IGNORECASE | re.MULTILINE)
+_WORDS = 600
 
 
 class Release(NamedTuple):
@@ -60,6 +65,7 @@ def build(
         own = _own_wheel(folder)
         choices = [part for one in platforms for part in ("--platform", one)]
         _pip(
+            f"pip can't fetch what {lock.name} lists; is the package index reachable?",
             *("download", "--no-deps", "--only-binary", ":all:", "--require-hashes"),
             *("--python-version", python, "--implementation", "cp", *choices),
             *("--dest", str(wheels), "--requirement", str(lock)),
@@ -101,6 +107,7 @@ def packed(folder: Path) -> bytes:
 def _own_wheel(folder: Path) -> Path:
     made = folder / "own"
     _pip(
+        "pip can't make the shop's own package:",
         *("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(made), str(ROOT)),
         environment={"SOURCE_DATE_EPOCH": str(EPOCH)},
     )
@@ -111,9 +118,22 @@ def _own_wheel(folder: Path) -> Path:
     return moved
 
 
-def _pip(*arguments: str, environment: dict[str, str] | None = None) -> None:
-    subprocess.run(
+def _pip(failure: str, *arguments: str, environment: dict[str, str] | None = None) -> None:
+    done = subprocess.run(
         [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments],
         env={**os.environ, **(environment or {})},
-        check=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
     )
+    if done.returncode != 0:
+        raise ProgramError(f"{failure} {_last_words(done.stderr)}")
+    sys.stderr.write(done.stderr)
+
+
+def _last_words(told: str) -> str:
+    """Errors of pip in one line; where it names none, its last line."""
+    error = _ERROR.search(told)
+    words = told[error.start() :] if error else told.strip().rpartition("\n")[2]
+    line = " ".join(words.split())
+    return line if len(line) <= _WORDS else f"… {line[-_WORDS:]}"

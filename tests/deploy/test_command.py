@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +15,11 @@ from tests.deploy.templates import ENVIRONMENTS
 from tests.support.processes import ROOT
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "deploy.aws", *arguments],
         cwd=ROOT,
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=60,
@@ -89,3 +91,28 @@ def test_a_shop_with_the_name_of_an_example_is_not_deployed() -> None:
     ended = run("deploy", "production")
     assert ended.returncode == 2
     assert "domain: shop.example.com is an example's; put the shop's own into the" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("node", "told"),
+    [
+        (None, "There is no node here, which the CDK runs on. Install Node 24 or 22"),
+        ("echo v18.20.4", "The node here is v18.20.4, too old for the CDK. Install Node 24 or 22"),
+        ("exit 127", "The node here, which the CDK runs on, can't be run: "),
+    ],
+    ids=["none", "too old", "broken"],
+)
+def test_without_a_node_that_serves_the_plan_says_which_to_install(
+    tmp_path: Path, node: str | None, told: str
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    if node is not None:
+        (programs / "node").write_text(f"#!/bin/sh\n{node}\n")
+        (programs / "node").chmod(0o755)
+    ended = run("plan", "staging", "--output", str(tmp_path / "out"), PATH=str(programs))
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.startswith(told)
+    assert "nodejs.org" in ended.stderr
+    assert ended.stderr.count("\n") == 1

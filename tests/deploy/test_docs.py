@@ -1,4 +1,5 @@
-"""The commands of docs/aws.md are AWS's own: an operator meets them for the first time in trouble."""
+"""The commands of docs/aws.md are AWS's own, and the shop's in all documents are the shop's: an
+operator meets them for the first time in trouble, and begins anywhere."""
 
 from __future__ import annotations
 
@@ -10,9 +11,12 @@ from collections.abc import Iterator
 
 import botocore.session
 import pytest
+import typer
 from botocore import xform_name
 from botocore.exceptions import UnknownServiceError
 
+from storekeeper.cli.commands import app
+from storekeeper.config import PREFIX, Settings
 from tests.deploy.templates import Assembly
 from tests.support.processes import ROOT
 
@@ -27,6 +31,14 @@ ITS_OWN = {
     ("ec2-instance-connect", "open-tunnel"): {"--instance-id"},
 }
 ENDS = re.compile(r"[\n;|]|&&")
+DOCUMENTS = {
+    path.name: path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+}
+# What a block may name without setting it: arguments of a function.
+ARGUMENTS = {"1"}
+NAMES = re.compile(r"\$\{?(\w+)")
+SETS = re.compile(r"\b([A-Za-z_]\w*)=|\bfor (\w+) in|\bread -r ([a-z ]+)")
+SHOP = re.compile(r"(?:^|[\s(])(?:\S*/)?(?:storekeeper|bin/shop) ([a-z][^\n`;|&]*)")
 
 
 def commands() -> Iterator[str]:
@@ -98,3 +110,64 @@ def test_what_the_commands_name_is_what_the_stacks_make(full: Assembly) -> None:
         if name.startswith("restored"):
             continue
         assert re.search(rf"storekeeper-full-{name}\b", made), name
+
+
+def quiet(block: str) -> str:
+    """Without comments, and without what stands in single quotes, which no shell looks into."""
+    return re.sub(r"'[^'\n]*'", "TEXT", re.sub(r"(?m)(^|\s)#.*", "", block))
+
+
+@pytest.mark.parametrize("block", [one for one in BLOCKS if re.search(r"\baws [a-z]", one)])
+def test_a_block_can_be_run_in_a_shell_of_its_own(block: str) -> None:
+    """Else it asks another region, or with half of its values, in the midst of a restore."""
+    first = block.split("\n", maxsplit=1)[0].strip()
+    assert first.startswith("export AWS_PROFILE=PROFILE AWS_DEFAULT_REGION=REGION AWS_PAGER=")
+    text = quiet(block)
+    names = {one for found in SETS.findall(text) for part in found for one in part.split()}
+    assert set(NAMES.findall(text)) <= names | ARGUMENTS
+    for function in re.findall(r"\bremove\b(?!\()", text):
+        assert f"{function}() {{" in text
+
+
+def shops() -> Iterator[tuple[str, str]]:
+    """Each command of the shop, with the document that names it."""
+    for name, text in DOCUMENTS.items():
+        for block, inline in re.findall(r"```\w*\n(.*?)```|`([^`\n]+)`", text, re.DOTALL):
+            for found in SHOP.finditer(quiet((block or inline).replace("\\\n", " "))):
+                yield name, found[1].strip()
+
+
+SHOPS = sorted(set(shops()))
+
+
+def test_the_shops_commands_are_found() -> None:
+    assert len(SHOPS) > 40
+    assert (
+        "aws.md",
+        "copy --from dynamodb:storekeeper-BLUE- --to dynamodb:storekeeper-GREEN-",
+    ) in SHOPS
+
+
+@pytest.mark.parametrize(("document", "command"), SHOPS)
+def test_a_command_is_one_that_the_shop_has(document: str, command: str) -> None:
+    known = typer.main.get_command(app)
+    words = shlex.split(command)
+    while words and isinstance(known, typer.core.TyperGroup):
+        name = words.pop(0)
+        assert name in known.commands
+        known = known.commands[name]
+    has = {option for one in known.params for option in (*one.opts, *one.secondary_opts)}
+    assert {word for word in words if word.startswith("-")} <= has
+
+
+def test_the_shops_command_is_that_of_the_checkout() -> None:
+    """An operator of machines at AWS has it nowhere else."""
+    for block in BLOCKS:
+        for found in re.findall(r"(\S*)\bstorekeeper [a-z]", quiet(block)):
+            assert found == ".venv/bin/"
+
+
+@pytest.mark.parametrize("document", sorted(DOCUMENTS))
+def test_settings_are_such_as_the_shop_has(document: str) -> None:
+    has = {f"{PREFIX}{name.upper()}" for name in Settings.__struct_fields__} | {f"{PREFIX}CONFIG"}
+    assert set(re.findall(rf"\b{PREFIX}[A-Z_]*[A-Z]\b", DOCUMENTS[document])) <= has

@@ -183,16 +183,30 @@ def test_a_function_of_lambda_is_short_enough_to_lie_in_the_template() -> None:
     assert len(Path(rotation.__file__).read_text()) <= 4_096
 
 
-def test_the_start_of_a_machine_is_a_script_without_gaps(full: Assembly, tmp_path: Path) -> None:
+def start_of(full: Assembly) -> str:
+    """What a machine runs first; values of other stacks have a stand-in."""
     data = full.the("compute", "EC2::LaunchTemplate")["LaunchTemplateData"]
     parts = data["UserData"]["Fn::Base64"]["Fn::Join"][1]
-    script = "".join(part if isinstance(part, str) else "VALUE" for part in parts)
+    return "".join(part if isinstance(part, str) else "VALUE" for part in parts)
+
+
+def test_the_start_of_a_machine_is_a_script_without_gaps(full: Assembly, tmp_path: Path) -> None:
+    script = start_of(full)
     # What EC2 takes; the values are longer than their stand-in.
     assert len(script) < 12_000
     assert not re.findall("@[A-Z]+@", script)
     file = tmp_path / "start.sh"
     file.write_text(script)
     subprocess.run(["bash", "-n", str(file)], check=True, timeout=10)
+
+
+def test_a_machine_says_ready_when_the_balancer_counts_it(full: Assembly) -> None:
+    """Else an update ends old machines while the new ones get no customers yet."""
+    targets = full.the("compute", "ElasticLoadBalancingV2::TargetGroup")
+    looks = targets["HealthCheckIntervalSeconds"] * targets["HealthyThresholdCount"]
+    found = re.search(r""" "\$ready" -ge '(\d+)' """, start_of(full))
+    assert found is not None
+    assert looks + targets["HealthCheckTimeoutSeconds"] <= int(found[1]) < 60
 
 
 def test_the_release_is_believed_by_its_hash_alone() -> None:
@@ -215,6 +229,7 @@ def test_a_machine_that_cannot_start_says_why_before_it_goes(tmp_path: Path, rea
             "SETTINGS": "",
             "SECRETS": "",
             "AGENT": "{}",
+            "STEADY": "0",
         }
     )
     for place in ("/var/log", "/var/lib", "/etc", "/opt/aws/bin", "/dev/console"):

@@ -10,7 +10,10 @@ import time
 from io import BytesIO
 from pathlib import Path
 
-from deploy.aws.release import LOCK, packed, requirements
+import pytest
+
+from deploy.aws.programs import ProgramError
+from deploy.aws.release import LOCK, build, packed, requirements
 from tests.support.processes import ROOT
 
 PIN = re.compile(
@@ -56,3 +59,29 @@ def test_the_same_files_make_the_same_release(tmp_path: Path) -> None:
     assert made[0] == made[1]
     with tarfile.open(fileobj=BytesIO(made[0]), mode="r:gz") as archive:
         assert archive.getnames() == ["wheels/a", "wheels/b"]
+
+
+NOWHERE = "http://127.0.0.1:1/simple"
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [({"PIP_NO_INDEX": "1"}, ""), ({"PIP_INDEX_URL": NOWHERE, "PIP_RETRIES": "1"}, "refused")],
+    ids=["no index", "an index that is away"],
+)
+def test_a_release_that_pip_cannot_make_is_told_with_pips_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: dict[str, str], told: str
+) -> None:
+    """Whoever deploys reads why in a line, and not the trace of a command that they never gave."""
+    for name in [one for one in os.environ if one.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    for name, value in {"PIP_CONFIG_FILE": os.devnull, **setting}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ProgramError) as failed:
+        build(tmp_path)
+    said = str(failed.value)
+    assert said.startswith("pip can't fetch what requirements.lock lists; is the package index")
+    assert told in said
+    assert "ERROR: No matching distribution found for " in said
+    assert "\n" not in said
+    assert not list(tmp_path.iterdir())

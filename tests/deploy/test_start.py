@@ -34,13 +34,13 @@ ENTER = ["chroot"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "chr
 
 
 class Ready(BaseHTTPRequestHandler):
-    """A shop that is ready, and counts who asks."""
+    """A shop that counts who asks, and is ready but for the looks that are to find it away."""
 
     server: Shop
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
-        self.send_response(200)
+        self.send_response(503 if len(self.server.asked) in self.server.away else 200)
         self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -51,6 +51,7 @@ class Shop(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Ready)
         self.asked: list[str] = []
+        self.away: set[int] = set()
 
 
 @pytest.fixture
@@ -100,8 +101,9 @@ class Machine:
         self._at = at
         self._shop = shop
 
-    def start(self, release: bytes, *, found: bytes | None) -> int:
-        """With the user data for a release, and what is found in the bucket under its hash."""
+    def start(self, release: bytes, *, found: bytes | None, steady: int = 0) -> int:
+        """With the user data for a release, and what is found in the bucket under its hash.
+        `steady`: for how many seconds it has to be ready, which are 25 at AWS."""
         digest = hashlib.sha256(release).hexdigest()
         s3 = self._at.aws.client("s3")
         bucket = self._at.outputs["releases"]["BucketName"]
@@ -112,6 +114,8 @@ class Machine:
         script = self._at.told.script.replace(TOLD, digest)
         assert script.count("127.0.0.1:8000/") == 1
         script = script.replace("127.0.0.1:8000/", f"127.0.0.1:{self._shop.server_port}/")
+        script, changed = re.subn(r"(\"\$ready\" -ge) '\d+'", rf"\1 '{steady}'", script)
+        assert changed == 1
         (self.root / "user-data").write_text(script)
         inside = "/usr/local/bin:/bin"
         done = subprocess.run(
@@ -162,6 +166,18 @@ def test_a_machine_installs_its_release_and_says_that_it_is_ready(
             "--resource Machines --region eu-west-1"
         ).split()
     )
+
+
+def test_a_machine_that_is_ready_for_a_moment_is_not_ready(
+    machine: Machine, tmp_path: Path, shop: Shop
+) -> None:
+    """The load balancer wouldn't count it, and an update would end an old one that serves."""
+    good = release(tmp_path / "release")
+    shop.away = {2}
+    assert machine.start(good, found=good, steady=1) == 0
+    assert len(shop.asked) == 4
+    (signal,) = machine.log("signals").splitlines()
+    assert signal.startswith("--exit-code 0 --reason ready ")
 
 
 @pytest.mark.parametrize(

@@ -139,11 +139,13 @@ def becomes_healthy(at: Deployed, endpoint: str) -> None:
     with booted(root, FOLDER / "console.log") as machine:
         signal = machine.signal()
         seconds = time.monotonic() - began
-        steps = machine.steps()
+        *steps, steady = machine.steps()
+        seconds -= steady.seconds
         tell("booting, up to the script", seconds - sum(one.seconds for one in steps))
         for step in steps:
             tell(step.name, step.seconds)
         tell("in all, from power to healthy", seconds)
+        tell(steady.name, steady.seconds)
         wanted("--exit-code 0 --reason ready" in signal, signal, machine)
         answer = httpx.get(HEALTHY)
         wanted(answer.status_code == 200, answer.text, machine)

@@ -27,6 +27,7 @@ STEPS = {
     "mkdir -p /opt/storekeeper/share": "installing the services",
     "systemctl daemon-reload": "starting them: keys, shop, rotation of logs",
     "curl --silent": "waiting for /readyz",
+    "ready=1": "ready without a break, as long as the load balancer looks",
     "/opt/aws/bin/cfn-signal": "",
 }
 # Where no systemd runs, nobody could make a unit for the machine.

@@ -32,7 +32,8 @@ cat >/etc/storekeeper/agent.json <<'AGENT'
 @AGENT@
 AGENT
 cd /var/lib/storekeeper-release
-aws s3 cp --only-show-errors 's3://@BUCKET@/releases/@RELEASE@.tar.gz' release.tar.gz
+aws s3 cp --only-show-errors --region '@REGION@' \
+    's3://@BUCKET@/releases/@RELEASE@.tar.gz' release.tar.gz
 if ! echo '@RELEASE@  release.tar.gz' | sha256sum --check --status; then
     echo 'what lies in the bucket is not the release of this hash; nothing of it was run'
     fail 'the machine could not be set up' /var/log/storekeeper-start.log
@@ -41,12 +42,20 @@ fi
 tar --extract --gzip --no-same-owner --file release.tar.gz
 bash ./install.sh
 
+# At the signal an update takes an old machine away. The load balancer counts this one only after
+# looks of its own, so it has to be ready for as long, without a break: a look a second.
+ready=0
 for _ in $(seq 600); do
     if curl --silent --fail --max-time 5 http://127.0.0.1:8000/readyz >/dev/null; then
-        # Outside of updates nobody waits for the signal, and it may be refused.
-        tell 0 ready || true
-        exit 0
+        if [ "$ready" -ge '@STEADY@' ]; then
+            # Outside of updates nobody waits for the signal, and it may be refused.
+            tell 0 ready || true
+            exit 0
+        fi
+        ready=$((ready + 1))
+    else
+        ready=0
     fi
     sleep 1
 done
-fail 'the shop is not ready after ten minutes' /var/log/storekeeper.log
+fail 'the shop does not stay ready within ten minutes' /var/log/storekeeper.log

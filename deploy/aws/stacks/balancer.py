@@ -14,6 +14,10 @@ from deploy.aws.stacks.base import Stack
 from deploy.aws.stacks.network import HTTPS, Network
 
 DRAINING_S = 30
+# How the balancer looks at a machine, and how many good looks it takes until one is counted.
+LOOK_S, LOOK_TIMEOUT_S, GOOD_LOOKS = 10, 5, 2
+# Whoever has been ready for this long is counted, whenever the looks fell.
+COUNTED_S = LOOK_S * GOOD_LOOKS + LOOK_TIMEOUT_S
 _Attribute = balancing.CfnLoadBalancer.LoadBalancerAttributeProperty
 _TargetAttribute = balancing.CfnTargetGroup.TargetGroupAttributeProperty
 
@@ -78,9 +82,9 @@ class Balancer(Construct):
             protocol="HTTP",
             target_type="instance",
             health_check_path="/readyz",
-            health_check_interval_seconds=10,
-            health_check_timeout_seconds=5,
-            healthy_threshold_count=2,
+            health_check_interval_seconds=LOOK_S,
+            health_check_timeout_seconds=LOOK_TIMEOUT_S,
+            healthy_threshold_count=GOOD_LOOKS,
             unhealthy_threshold_count=3,
             matcher=balancing.CfnTargetGroup.MatcherProperty(http_code="200"),
             target_group_attributes=[

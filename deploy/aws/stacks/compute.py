@@ -1,7 +1,7 @@
 """The machines: how one is made, how many there are, and how a new release takes their place.
 
 An update replaces one machine after the other, each only when its successor has said that it is
-ready; where one doesn't, or an alarm of `RollbackAlarms` rings, CloudFormation goes back.
+ready, which it does when the load balancer counts it; where one doesn't, or an alarm of `RollbackAlarms` rings, CloudFormation goes back.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from constructs import Construct
 from deploy.aws import machines, runbook
 from deploy.aws.fixed import REQUESTS_A_MINUTE
 from deploy.aws.settings import Environment
-from deploy.aws.stacks.balancer import Balancer
+from deploy.aws.stacks.balancer import COUNTED_S, Balancer
 from deploy.aws.stacks.base import Stack, accept
 from deploy.aws.stacks.data import Data
 from deploy.aws.stacks.firewall import Firewall
@@ -82,6 +82,7 @@ class Compute(Stack):
                 "REGION": self.given.region,
                 "BUCKET": bucket,
                 "RELEASE": self.release.value_as_string,
+                "STEADY": str(COUNTED_S),
                 "SETTINGS": machines.env_file(machines.settings(self.given, places)),
                 "SECRETS": machines.env_file(machines.secrets(self.given, places)),
                 "AGENT": json.dumps(machines.agent(self.given)),

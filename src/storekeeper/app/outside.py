@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from storekeeper.config import Settings, SettingsError
+from storekeeper.config.extras import more_packages
 from storekeeper.identity.outside import Outside, OutsideTokens
 from storekeeper.media.folder import Folder
 from storekeeper.media.port import Pictures
@@ -58,10 +59,7 @@ def _cognito() -> Any:
     try:
         from storekeeper.identity import cognito
     except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"cognito_user_pool_id needs more packages ({error.name} is missing); "
-            "pip install 'storekeeper[aws]'"
-        ) from error
+        raise more_packages("cognito_user_pool_id needs", error, extra="aws") from error
     return cognito
 
 
@@ -72,10 +70,7 @@ def pictures_of(settings: Settings) -> Pictures:
     try:
         from storekeeper.media import s3
     except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"image_bucket needs more packages ({error.name} is missing); "
-            "pip install 'storekeeper[aws]'"
-        ) from error
+        raise more_packages("image_bucket needs", error, extra="aws") from error
     return s3.Bucket(
         settings.image_bucket,
         region=settings.aws_region,
@@ -92,10 +87,7 @@ def watch_of(shop: Shop) -> Any:
     try:
         from storekeeper.telemetry.cloudwatch import client, watch
     except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"cloudwatch_namespace needs more packages ({error.name} is missing); "
-            "pip install 'storekeeper[aws]'"
-        ) from error
+        raise more_packages("cloudwatch_namespace needs", error, extra="aws") from error
     return watch.Watch(
         metrics=shop.metrics,
         gauges=shop.gauges,
@@ -144,9 +136,8 @@ def _sns() -> Any:
     try:
         from storekeeper.notify.sns import opening
     except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"sns_orders_topic and sns_stock_topic need more packages ({error.name} is missing); "
-            "pip install 'storekeeper[aws]'"
+        raise more_packages(
+            "sns_orders_topic and sns_stock_topic need", error, extra="aws"
         ) from error
     return opening
 
@@ -156,8 +147,5 @@ def _valkey() -> Any:
     try:
         from storekeeper.cache import valkey
     except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"cache_url needs more packages ({error.name} is missing); "
-            "pip install 'storekeeper[valkey]'"
-        ) from error
+        raise more_packages("cache_url needs", error, extra="valkey") from error
     return valkey

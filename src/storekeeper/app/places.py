@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from storekeeper.app.clock import Clock, utc_now, uuid7_text
 from storekeeper.config import TABLE_PREFIX, Settings, SettingsError
+from storekeeper.config.extras import more_packages
 from storekeeper.domain.types import Struct
 from storekeeper.store.sqlite import backup, schema
 from storekeeper.store.sqlite.backup import BackedUp, Progress, Restored
@@ -93,10 +94,7 @@ def _dynamodb() -> Any:
     try:
         from storekeeper.store.dynamodb import opening
     except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"store = dynamodb needs more packages ({error.name} is missing); "
-            "pip install 'storekeeper[aws]'"
-        ) from error
+        raise more_packages("store = dynamodb needs", error, extra="aws") from error
     return opening
 
 

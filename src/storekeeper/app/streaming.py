@@ -13,6 +13,7 @@ from typing import Any
 from storekeeper.app.clock import utc_now
 from storekeeper.app.places import Place, _require_file, open_place
 from storekeeper.config import Settings, SettingsError
+from storekeeper.config.extras import more_packages
 from storekeeper.domain.types import Struct
 from storekeeper.store.port import Difference
 from storekeeper.store.sqlite import backup
@@ -151,8 +152,7 @@ def _s3() -> Any:
     try:
         from storekeeper.store.sqlite.streaming import s3
     except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"a backup in a bucket needs more packages ({error.name} is missing); "
-            "pip install 'storekeeper[aws]', or name a folder"
+        raise more_packages(
+            "a backup in a bucket, unlike one in a folder, needs", error, extra="aws"
         ) from error
     return s3
