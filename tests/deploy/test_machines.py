@@ -97,8 +97,8 @@ def test_each_secret_is_fetched_by_its_own_name_for_root_alone(
 
     places = PLACES._replace(
         signing_keys=hidden(kept),
-        mail_password=hidden(password),
-        cache_password=hidden("secret") if address else "",
+        mail_password=hidden(password and f"{password}\n"),
+        cache_password=hidden("secret\n") if address else "",
         cache_address=address,
     )
     for name, value in machines.secrets(read(GOOD), places).items():

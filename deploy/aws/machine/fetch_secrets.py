@@ -42,8 +42,10 @@ def fetch(environ: Mapping[str, str], client: Any) -> list[str]:
 
     keys = json.loads(secret("SIGNING_KEYS"))
     address = environ.get("CACHE_ADDRESS", "")
+    # A password that came from a file has the file's last line break.
     mail = secret("MAIL_PASSWORD").strip() if "MAIL_PASSWORD" in environ else ""
-    return lines(keys, secret("CACHE_PASSWORD") if address else "", address, mail)
+    cache = secret("CACHE_PASSWORD").strip() if address else ""
+    return lines(keys, cache, address, mail)
 
 
 def main(target: Path) -> None:
