@@ -40,6 +40,9 @@ PATIENCE_S = 4.0
 # within `SHORT_S` gets only what the other has left of the patience: after a failure this little.
 SHORT_PATIENCE_S = 1.0
 SHORT_S = 3.0
+# The client holds requests back for some seconds after DynamoDB has asked for fewer (the adaptive
+# mode of botocore), so a call that runs out of time until then has waited for itself.
+HELD_BACK_S = 10.0
 # What no request waits for, or is large, may take longer.
 LONG_PATIENCE_S = 6.0
 # Many calls in one, behind which nobody waits but a command or the work of a node.
@@ -121,7 +124,7 @@ class _Way:
 
     def is_throttled(self, began: float) -> bool:
         """Whether DynamoDB asked for fewer requests since then, or shortly before."""
-        return self._throttled_at >= began - SHORT_S
+        return self._throttled_at >= began - HELD_BACK_S
 
 
 @dataclass
