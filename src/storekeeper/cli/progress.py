@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
@@ -34,12 +36,29 @@ class Bars:
     def __call__(self, stage: str, done: int, total: int, unit: str = "") -> None:
         if not self.is_shown:
             return
+        progress = self._started()
+        if stage not in self._tasks:
+            self._tasks[stage] = progress.add_task(stage, total=total, unit=unit)
+        progress.update(self._tasks[stage], completed=done, total=total)
+
+    @contextlib.contextmanager
+    def waiting(self, stage: str) -> Iterator[None]:
+        """A bar without an end for work that can't say how far it is; it goes when that is over."""
+        if not self.is_shown:
+            yield
+            return
+        progress = self._started()
+        task = progress.add_task(stage, total=None, unit="")
+        try:
+            yield
+        finally:
+            progress.remove_task(task)
+
+    def _started(self) -> Any:
         if self._progress is None:
             self._progress = _progress()
             self._progress.start()
-        if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=total, unit=unit)
-        self._progress.update(self._tasks[stage], completed=done, total=total)
+        return self._progress
 
 
 def _progress() -> Any:
@@ -53,8 +72,10 @@ def _progress() -> Any:
 
     class Done(ProgressColumn):
         def render(self, task: Task) -> Text:
+            if task.total is None:
+                return Text(f"{task.elapsed or 0:.0f} s")
             unit = task.fields["unit"]
-            total = amount(task.total or 0, unit)
+            total = amount(task.total, unit)
             return Text(f"{amount(task.completed, unit)} of {total}")
 
     class Rate(ProgressColumn):

@@ -371,8 +371,10 @@ def _export(
 
     async def work(write: Callable[[str], object], bars: Bars) -> int:
         async with open_shop(settings) as shop:
-            total = await _total(shop.store, kind) if bars.is_shown else 0
-            done = 0
+            total = done = 0
+            if bars.is_shown:
+                with bars.waiting("Counting"):
+                    total = await _total(shop.store, kind)
 
             def on_rows(count: int) -> None:
                 nonlocal done

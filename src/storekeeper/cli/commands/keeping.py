@@ -48,7 +48,8 @@ def verify(
             gauges = await shop.store.gauges()
             return found, shown, int(gauges.get("storekeeper_erasure_waiting_accounts", 0))
 
-    found, shown, waiting = run(work())
+    with Bars() as bars, bars.waiting("Recomputing stock"):
+        found, shown, waiting = run(work())
     for one in found[:MOST_SHOWN]:
         place = f" at {one.location_id}" if one.location_id else ""
         console.say(
@@ -336,7 +337,8 @@ def migrate(
         async with open_shop(settings) as shop:
             return int(shop.store.migrated)
 
-    steps = run(work())
+    with Bars() as bars, bars.waiting("Migrating"):
+        steps = run(work())
     console.say(f"{counted(steps, 'migration')} done" if steps else "up to date already")
     console.result({"database": settings.place, "migrations": steps})
 
