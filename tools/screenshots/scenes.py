@@ -48,6 +48,8 @@ class Scene:
         page.goto(self.address.format(**props))
         if self.act is not None:
             self.act(page)
+            # What an act brings is there before its style sheet is, and nobody sees it until then.
+            page.wait_for_load_state()
 
 
 STATES = (
